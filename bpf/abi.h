@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Every structure, enum and constant that the eBPF programs share with userspace, and their only definition. Userspace
+ * takes offsets and sizes from the BTF that the compiler writes for them (src/plainwire/decode/).
+ *
+ * Each event begins with `kind` and `timestamp_ns`, since one buffer carries events of several kinds. A payload stands
+ * last, so that an event can be sent at its actual length.
+ */
+#ifndef PLAINWIRE_ABI_H
+#define PLAINWIRE_ABI_H
+
+#define TASK_COMM_LEN 16
+/* The most payload that one event carries: the most that one TLS record carries (RFC 8446, section 5.1). */
+#define MAX_DATA_SIZE_OPENSSL 16384
+/* A call of more bytes than this is sent up to here and marked as truncated. */
+#define MAX_CALL_SIZE (16 * 1024 * 1024)
+
+/* What an event is: the first field of each. Numbers are never reused, since recordings hold them. */
+enum event_kind {
+	EVENT_SSL_DATA = 1,
+	EVENT_PROCESS_EXEC = 2,
+	EVENT_PROCESS_FORK = 3,
+	EVENT_PROCESS_EXIT = 4,
+	EVENT_LIBRARIES_CHANGED = 5,
+	EVENT_CONNECT = 6,
+	EVENT_MASTER_SECRET = 7,
+};
+
+/* Why something did not reach userspace: index into the map `loss_counters`. */
+enum loss_kind {
+	LOSS_BUFFER_FULL = 0,	   /* userspace reads too slowly, or the buffer is too small */
+	LOSS_ARGUMENTS_FULL = 1,   /* more calls under way at once than active_ssl_*_args_map holds */
+	LOSS_UNREADABLE = 2,	   /* the caller's memory was not in core, or not mapped */
+	LOSS_TRUNCATED_BYTES = 3,  /* bytes of a call beyond MAX_CALL_SIZE */
+	LOSS_NO_SCRATCH = 4,	   /* every event buffer was held by a preempted task */
+	LOSS_PROCESS_EVENTS = 5,   /* process_events was full */
+	LOSS_KINDS,
+};
+
+enum ssl_data_event_type {
+	kSSLRead = 0,
+	kSSLWrite = 1,
+};
+
+enum ssl_data_flag {
+	SSL_DATA_TRUNCATED = 1,	  /* the call had more bytes than MAX_CALL_SIZE */
+	SSL_DATA_LENGTH_ONLY = 2, /* SSL_sendfile: the bytes never were in the process's memory */
+	SSL_DATA_UNREADABLE = 4,  /* the bytes could not be read: data_len is 0, call_length tells how many there were */
+	SSL_DATA_EARLY = 8,	  /* TLS 1.3 early data (0-RTT) */
+};
+
+/* Up to MAX_DATA_SIZE_OPENSSL bytes of one call of SSL_read, SSL_write or a relative. */
+struct ssl_data_event_t {
+	__u32 kind; /* EVENT_SSL_DATA */
+	__u32 type; /* enum ssl_data_event_type */
+	__u64 timestamp_ns; /* CLOCK_MONOTONIC when the call returned; the same in each event of a call */
+	__u32 pid;  /* the process, as the host numbers it (tgid) */
+	__u32 tid;
+	__u32 uid;
+	__u32 library;	   /* the attach cookie: which attached file the probe stands in */
+	__u64 ssl;	   /* address of the SSL structure; identifies a connection only together with pid */
+	__u64 sequence;	   /* events of this pid, ssl and type before this one, lost ones included */
+	__u64 call_length; /* bytes that the whole call moved */
+	__u32 offset;	   /* of this event's bytes in the call */
+	__u32 flags;	   /* enum ssl_data_flag */
+	__s32 fd;	   /* -1 where not known */
+	__u32 version;	   /* TLS version as on the wire (0x0303); 0 where not known */
+	__u32 bio_type;	   /* BIO_TYPE_* of <openssl/bio.h>; 0 where not known */
+	__u32 data_len;
+	char comm[TASK_COMM_LEN];	 /* the process's name: its first thread's */
+	char thread_comm[TASK_COMM_LEN]; /* the calling thread's name */
+	__u8 data[MAX_DATA_SIZE_OPENSSL];
+};
+
+/* The arguments of a call that has begun and not returned. */
+struct active_ssl_buf {
+	__u64 ssl;
+	__u64 buf;
+	__u64 num;	    /* size of buf in bytes */
+	__u64 length_ptr;   /* where the function stores how many bytes it moved (the _ex forms); 0: it returns them */
+	__u64 stack_pointer; /* at entry: tells the frames of nested calls apart */
+	__s32 fd;
+	__u32 version;
+	__u32 bio_type;
+	__u32 library;
+	__u32 flags; /* enum ssl_data_flag, known at entry */
+	__u32 reserved;
+};
+
+/* A call inside another one of the same direction on the same thread (TLS in TLS). */
+struct nested_call_t {
+	__u64 pid_tgid;
+	__u64 stack_pointer;
+};
+
+/* A socket on its way from connect() or accept() to a connection. */
+struct tcp_fd_info {
+	__u64 sock;
+	__u64 fd;
+};
+
+/* One end of a connection, opened or destroyed. */
+struct connect_event_t {
+	__u32 kind; /* EVENT_CONNECT */
+	__u32 reserved;
+	__u64 timestamp_ns;
+	unsigned __int128 saddr;
+	unsigned __int128 daddr;
+	__u64 sock;
+	__u32 pid;
+	__u32 tid;
+	__s32 fd;
+	__u16 sport;
+	__u16 dport;
+	__u16 family;
+	__u8 is_destroy;
+	char comm[TASK_COMM_LEN];
+} __attribute__((packed));
+
+/* Which connection an event belongs to. */
+struct ssl_key_t {
+	__u64 ssl;
+	__u32 pid;
+	__u32 reserved;
+};
+
+/* What is remembered of an SSL structure between calls. */
+struct ssl_state_t {
+	__u64 sequence[2]; /* by enum ssl_data_event_type */
+};
+
+#define MAX_PROCESS_TEXT 4096
+
+/* A process began, forked, ended, or loaded libraries. */
+struct process_event_t {
+	__u32 kind; /* EVENT_PROCESS_* or EVENT_LIBRARIES_CHANGED */
+	__u32 pid;
+	__u64 timestamp_ns;
+	__u32 parent_pid;
+	__u32 uid;
+	__u32 stopped;	   /* 1: the process was stopped until userspace has attached to what it loaded */
+	__u32 filename_len; /* exec: bytes of the file's name at the start of text, without NUL */
+	__u32 text_len;	   /* filename, then the arguments, each ended by NUL */
+	char comm[TASK_COMM_LEN];
+	char text[MAX_PROCESS_TEXT];
+};
+
+/* Which processes are captured: value of the map target_pids. */
+enum target_flag {
+	TARGET_PROCESS = 1,
+	TARGET_FOLLOW = 2, /* and the processes that it starts from now on */
+};
+
+#endif

@@ -1,0 +1,81 @@
+"""Compiles bpf/*.bpf.c into src/plainwire/bpf_objects/, for x86-64 and arm64.
+
+Runs as hatchling's build hook, so that `pip install .` and `pip install -e .` leave the objects in place and a wheel
+carries them; `python scripts/build_bpf.py` does the same alone. Uses clang where it is installed, else the ziglang
+wheel's `zig cc`; both emit BTF and CO-RE relocations.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+try:
+    from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+except ImportError:  # run by hand, outside a build
+    BuildHookInterface = object
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = ROOT / "bpf"
+OBJECTS = ROOT / "src" / "plainwire" / "bpf_objects"
+# Machine name as `uname -m` prints it -> the name that <bpf/bpf_tracing.h> expects.
+ARCHITECTURES = {"x86_64": "x86", "aarch64": "arm64"}
+LIBBPF_HEADER = Path("/usr/include/bpf/bpf_helpers.h")
+
+
+def compiler() -> list[str]:
+    """The command that compiles C for eBPF, up to the arguments that both compilers share."""
+    clang = shutil.which("clang")
+    if clang:
+        return [clang, "-target", "bpfel"]
+    if importlib.util.find_spec("ziglang") is None:
+        sys.exit("build_bpf: no compiler for eBPF: install clang, or `pip install ziglang`")
+    return [sys.executable, "-m", "ziglang", "cc", "-target", "bpfel-freestanding"]
+
+
+def compile_object(command: list[str], source: Path, machine: str) -> None:
+    """Compile one source for one machine, unless the object is newer than everything it may depend on."""
+    target = OBJECTS / f"{source.name.removesuffix('.bpf.c')}.{machine}.o"
+    newest = max(path.stat().st_mtime for path in [*SOURCES.iterdir(), Path(__file__)])
+    if target.exists() and target.stat().st_mtime >= newest:
+        return
+    flags = ["-mcpu=v3", "-g", "-O2", "-Wall", "-Werror", "-Wno-unused-function", "-Wno-missing-declarations"]
+    defines = [f"-D__TARGET_ARCH_{ARCHITECTURES[machine]}"]
+    partial = target.with_suffix(".partial")
+    arguments = [*command, *flags, *defines, "-idirafter", "/usr/include", "-c", str(source), "-o", str(partial)]
+    finished = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
+    if finished.returncode != 0:
+        sys.exit(f"build_bpf: {source.name} for {machine} does not compile:\n{finished.stderr}")
+    partial.replace(target)
+    print(f"build_bpf: {target.relative_to(ROOT)}", file=sys.stderr)
+
+
+def build() -> None:
+    """Bring every object up to date. Exits with one line that says what is missing."""
+    if not LIBBPF_HEADER.exists():
+        sys.exit(f"build_bpf: {LIBBPF_HEADER} is missing: apt-get install libbpf-dev")
+    OBJECTS.mkdir(exist_ok=True)
+    command = compiler()
+    for source in sorted(SOURCES.glob("*.bpf.c")):
+        for machine in ARCHITECTURES:
+            compile_object(command, source, machine)
+
+
+class BpfBuildHook(BuildHookInterface):  # type: ignore[misc]
+    """Hatchling finds this class by its base."""
+
+    def dependencies(self) -> list[str]:
+        """What the build environment needs besides hatchling."""
+        return [] if shutil.which("clang") else ["ziglang>=0.13"]
+
+    def initialize(self, _version: str, _build_data: dict[str, Any]) -> None:
+        """Called before the wheel's files are collected."""
+        build()
+
+
+if __name__ == "__main__":
+    build()

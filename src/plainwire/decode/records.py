@@ -1,0 +1,91 @@
+"""Records: what enters from below, from the live kernel or from a recording.
+
+Everything above is a pure function of the sequence of records, so a recording read later gives what the live capture
+gave. The first record is a Header; Layouts, Clock and facts come before the samples that need them; End is last.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+FORMAT = 1
+
+
+class Record(msgspec.Struct, array_like=True, frozen=True):
+    """Base of all records. Stored as a msgpack array whose first element is the class's tag."""
+
+
+class Settings(msgspec.Struct, array_like=True, frozen=True):
+    """What the user asked for that userspace carries out, so that a recording is cut in the same way."""
+
+    max_events: int | None = None
+    userspace_filter: bool = False  # the mode `less52`: pids, uid and comms are filtered above the records
+    pids: tuple[int, ...] = ()
+    uid: int | None = None
+    comms: tuple[str, ...] = ()
+
+
+class Header(Record, tag="header"):
+    """Who recorded this, and how."""
+
+    format: int
+    plainwire_version: str
+    machine: str  # as `uname -m`
+    kernel: str  # as `uname -r`
+    started_ns: int  # CLOCK_MONOTONIC
+    settings: Settings
+
+
+class Layout(Record, tag="layout"):
+    """The .BTF section of the object that serves a module: where each field of its events lies."""
+
+    module: str
+    btf: bytes
+
+
+class Clock(Record, tag="clock"):
+    """The same instant on CLOCK_MONOTONIC and on CLOCK_REALTIME, in ns. Repeated, so that clock steps are followed."""
+
+    monotonic_ns: int
+    realtime_ns: int
+
+
+class LibraryFacts(Record, tag="library"):
+    """An attached file; `id` is the attach cookie that its events bear."""
+
+    id: int
+    module: str
+    path: str
+    build_id: str | None
+
+
+class ProcessFacts(Record, tag="process"):
+    """A process, as it was from `since_ns` (CLOCK_MONOTONIC) on: until the next facts with the same pid."""
+
+    pid: int
+    since_ns: int
+    comm: str
+    exe: str | None
+    cmdline: tuple[str, ...] | None
+
+
+class Samples(Record, tag="samples"):
+    """Events as the programs wrote them, in the order of the buffer. Each begins with `kind` (bpf/abi.h)."""
+
+    samples: list[bytes]
+
+
+class Losses(Record, tag="losses"):
+    """The loss counters since the start of the capture, by name of enum loss_kind without LOSS_, in lower case."""
+
+    timestamp_ns: int
+    counters: dict[str, int]
+
+
+class End(Record, tag="end"):
+    """The capture ended in order."""
+
+    timestamp_ns: int
+
+
+AnyRecord = Header | Layout | Clock | LibraryFacts | ProcessFacts | Samples | Losses | End

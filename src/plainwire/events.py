@@ -1,0 +1,95 @@
+"""What a capture yields: the classes that the Python API hands out and that `--json` writes, one object a line.
+
+The JSON schema is these classes, documented in docs/json.md. A field that is not known is None (null), never 0.
+`SCHEMA` is raised when a field changes its meaning or goes; new fields and kinds may come without notice.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import msgspec
+
+SCHEMA = 1
+
+
+class Event(msgspec.Struct, tag_field="kind", kw_only=True, gc=False):
+    """Base of all events; `kind` is the JSON tag.
+
+    time: RFC 3339 in UTC with nanoseconds. timestamp_ns: CLOCK_MONOTONIC of the captured machine, for exact order.
+    """
+
+    KIND: ClassVar[str] = ""
+
+    time: str
+    timestamp_ns: int
+
+
+class DataEvent(Event, tag="data"):
+    """Plaintext bytes of one call, or of a part of one: a call of more than 16 KiB gives several.
+
+    `data` may be shorter than `length`: empty when the bytes could not be read or never were in the process's
+    memory (`note` says which). `sequence` numbers the events of one pid, ssl and direction; `missing` tells how
+    many before this one were lost.
+    """
+
+    KIND: ClassVar[str] = "data"
+
+    module: str
+    direction: Literal["read", "write"]
+    pid: int
+    tid: int
+    uid: int
+    comm: str
+    thread_comm: str
+    exe: str | None
+    cmdline: list[str] | None
+    library: str | None
+    ssl: int
+    fd: int | None
+    tls_version: str | None
+    bio_type: str | None
+    connection: None  # named by a later version of the schema
+    sequence: int
+    missing: int
+    call_length: int
+    offset: int
+    length: int
+    truncated: bool
+    early_data: bool
+    note: Literal["unreadable", "length only"] | None
+    data: bytes
+
+
+class LossEvent(Event, tag="loss"):
+    """Something did not reach the output.
+
+    `reason` is one of the kernel's counters (buffer full, …) with `count` new losses since the last such event, or
+    "gap", found by the numbers of one connection's events, with pid, ssl and direction.
+    """
+
+    KIND: ClassVar[str] = "loss"
+
+    reason: str
+    count: int
+    pid: int | None = None
+    ssl: int | None = None
+    direction: Literal["read", "write"] | None = None
+
+
+class StatsEvent(Event, tag="stats"):
+    """The last line of a capture: what was seen and what was lost, by reason."""
+
+    KIND: ClassVar[str] = "stats"
+
+    schema: int
+    duration_ns: int
+    events: int
+    bytes: int
+    processes: int
+    connections: int
+    losses: dict[str, int]
+    complete: bool  # False: the recording was cut short
+
+
+AnyEvent = DataEvent | LossEvent | StatsEvent
