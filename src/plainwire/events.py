@@ -21,6 +21,7 @@ class Event(msgspec.Struct, tag_field="kind", kw_only=True, gc=False):
 
     KIND: ClassVar[str] = ""
 
+    schema: int = SCHEMA
     time: str
     timestamp_ns: int
 
@@ -82,7 +83,6 @@ class StatsEvent(Event, tag="stats"):
 
     KIND: ClassVar[str] = "stats"
 
-    schema: int
     duration_ns: int
     events: int
     bytes: int
