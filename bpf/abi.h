@@ -28,12 +28,12 @@ enum event_kind {
 
 /* Why something did not reach userspace: index into the map `loss_counters`. */
 enum loss_kind {
-	LOSS_BUFFER_FULL = 0,	   /* userspace reads too slowly, or the buffer is too small */
-	LOSS_ARGUMENTS_FULL = 1,   /* more calls under way at once than active_ssl_*_args_map holds */
-	LOSS_UNREADABLE = 2,	   /* the caller's memory was not in core, or not mapped */
-	LOSS_TRUNCATED_BYTES = 3,  /* bytes of a call beyond MAX_CALL_SIZE */
-	LOSS_NO_SCRATCH = 4,	   /* every event buffer was held by a preempted task */
-	LOSS_PROCESS_EVENTS = 5,   /* process_events was full */
+	LOSS_BUFFER_FULL = 0,	  /* userspace reads too slowly, or the buffer is too small */
+	LOSS_ARGUMENTS_FULL = 1,  /* more calls under way at once than active_ssl_*_args_map holds */
+	LOSS_UNREADABLE = 2,	  /* the caller's memory was not in core, or not mapped */
+	LOSS_TRUNCATED_BYTES = 3, /* bytes of a call beyond MAX_CALL_SIZE */
+	LOSS_NO_SCRATCH = 4,	  /* every event buffer was held by a preempted task */
+	LOSS_PROCESS_EVENTS = 5,  /* process_events was full */
 	LOSS_KINDS,
 };
 
@@ -45,16 +45,16 @@ enum ssl_data_event_type {
 enum ssl_data_flag {
 	SSL_DATA_TRUNCATED = 1,	  /* the call had more bytes than MAX_CALL_SIZE */
 	SSL_DATA_LENGTH_ONLY = 2, /* SSL_sendfile: the bytes never were in the process's memory */
-	SSL_DATA_UNREADABLE = 4,  /* the bytes could not be read: data_len is 0, call_length tells how many there were */
-	SSL_DATA_EARLY = 8,	  /* TLS 1.3 early data (0-RTT) */
+	SSL_DATA_UNREADABLE = 4, /* the bytes could not be read: data_len is 0, call_length tells how many there were */
+	SSL_DATA_EARLY = 8,	 /* TLS 1.3 early data (0-RTT) */
 };
 
 /* Up to MAX_DATA_SIZE_OPENSSL bytes of one call of SSL_read, SSL_write or a relative. */
 struct ssl_data_event_t {
-	__u32 kind; /* EVENT_SSL_DATA */
-	__u32 type; /* enum ssl_data_event_type */
+	__u32 kind;	    /* EVENT_SSL_DATA */
+	__u32 type;	    /* enum ssl_data_event_type */
 	__u64 timestamp_ns; /* CLOCK_MONOTONIC when the call returned; the same in each event of a call */
-	__u32 pid;  /* the process, as the host numbers it (tgid) */
+	__u32 pid;	    /* the process, as the host numbers it (tgid) */
 	__u32 tid;
 	__u32 uid;
 	__u32 library;	   /* the attach cookie: which attached file the probe stands in */
@@ -76,8 +76,8 @@ struct ssl_data_event_t {
 struct active_ssl_buf {
 	__u64 ssl;
 	__u64 buf;
-	__u64 num;	    /* size of buf in bytes */
-	__u64 length_ptr;   /* where the function stores how many bytes it moved (the _ex forms); 0: it returns them */
+	__u64 num;	     /* size of buf in bytes */
+	__u64 length_ptr;    /* where the function stores how many bytes it moved (the _ex forms); 0: it returns them */
 	__u64 stack_pointer; /* at entry: tells the frames of nested calls apart */
 	__s32 fd;
 	__u32 version;
@@ -138,9 +138,9 @@ struct process_event_t {
 	__u64 timestamp_ns;
 	__u32 parent_pid;
 	__u32 uid;
-	__u32 stopped;	   /* 1: the process was stopped until userspace has attached to what it loaded */
+	__u32 stopped;	    /* 1: the process was stopped until userspace has attached to what it loaded */
 	__u32 filename_len; /* exec: bytes of the file's name at the start of text, without NUL */
-	__u32 text_len;	   /* filename, then the arguments, each ended by NUL */
+	__u32 text_len;	    /* filename, then the arguments, each ended by NUL */
 	char comm[TASK_COMM_LEN];
 	char text[MAX_PROCESS_TEXT];
 };

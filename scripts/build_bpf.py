@@ -14,10 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-try:
-    from hatchling.builders.hooks.plugin.interface import BuildHookInterface
-except ImportError:  # run by hand, outside a build
-    BuildHookInterface = object
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "bpf"
@@ -65,7 +62,7 @@ def build() -> None:
             compile_object(command, source, machine)
 
 
-class BpfBuildHook(BuildHookInterface):  # type: ignore[misc]
+class BpfBuildHook(BuildHookInterface[Any]):
     """Hatchling finds this class by its base."""
 
     def dependencies(self) -> list[str]:

@@ -25,7 +25,7 @@ class Settings(msgspec.Struct, array_like=True, frozen=True):
     comms: tuple[str, ...] = ()
 
 
-class Header(Record, tag="header"):
+class Header(Record, tag="header", frozen=True):
     """Who recorded this, and how."""
 
     format: int
@@ -36,21 +36,21 @@ class Header(Record, tag="header"):
     settings: Settings
 
 
-class Layout(Record, tag="layout"):
+class Layout(Record, tag="layout", frozen=True):
     """The .BTF section of the object that serves a module: where each field of its events lies."""
 
     module: str
     btf: bytes
 
 
-class Clock(Record, tag="clock"):
+class Clock(Record, tag="clock", frozen=True):
     """The same instant on CLOCK_MONOTONIC and on CLOCK_REALTIME, in ns. Repeated, so that clock steps are followed."""
 
     monotonic_ns: int
     realtime_ns: int
 
 
-class LibraryFacts(Record, tag="library"):
+class LibraryFacts(Record, tag="library", frozen=True):
     """An attached file; `id` is the attach cookie that its events bear."""
 
     id: int
@@ -59,7 +59,7 @@ class LibraryFacts(Record, tag="library"):
     build_id: str | None
 
 
-class ProcessFacts(Record, tag="process"):
+class ProcessFacts(Record, tag="process", frozen=True):
     """A process, as it was from `since_ns` (CLOCK_MONOTONIC) on: until the next facts with the same pid."""
 
     pid: int
@@ -69,20 +69,20 @@ class ProcessFacts(Record, tag="process"):
     cmdline: tuple[str, ...] | None
 
 
-class Samples(Record, tag="samples"):
+class Samples(Record, tag="samples", frozen=True):
     """Events as the programs wrote them, in the order of the buffer. Each begins with `kind` (bpf/abi.h)."""
 
     samples: list[bytes]
 
 
-class Losses(Record, tag="losses"):
+class Losses(Record, tag="losses", frozen=True):
     """The loss counters since the start of the capture, by name of enum loss_kind without LOSS_, in lower case."""
 
     timestamp_ns: int
     counters: dict[str, int]
 
 
-class End(Record, tag="end"):
+class End(Record, tag="end", frozen=True):
     """The capture ended in order."""
 
     timestamp_ns: int
