@@ -13,20 +13,26 @@ import msgspec
 SCHEMA = 1
 
 
-class Event(msgspec.Struct, tag_field="kind", kw_only=True, gc=False):
+class Versioned(msgspec.Struct, tag_field="kind", kw_only=True, gc=False):
+    """Gives every event the schema's number. Keyword-only, hence last, so that it may have a default."""
+
+    schema: int = SCHEMA
+
+
+class Event(Versioned, gc=False):
     """Base of all events; `kind` is the JSON tag.
 
     time: RFC 3339 in UTC with nanoseconds. timestamp_ns: CLOCK_MONOTONIC of the captured machine, for exact order.
+    The decoder passes the fields by position: by keyword an event costs 1.9 µs instead of 0.2.
     """
 
     KIND: ClassVar[str] = ""
 
-    schema: int = SCHEMA
     time: str
     timestamp_ns: int
 
 
-class DataEvent(Event, tag="data"):
+class DataEvent(Event, tag="data", gc=False):
     """Plaintext bytes of one call, or of a part of one: a call of more than 16 KiB gives several.
 
     `data` may be shorter than `length`: empty when the bytes could not be read or never were in the process's
@@ -62,7 +68,7 @@ class DataEvent(Event, tag="data"):
     data: bytes
 
 
-class LossEvent(Event, tag="loss"):
+class LossEvent(Event, tag="loss", gc=False):
     """Something did not reach the output.
 
     `reason` is one of the kernel's counters (buffer full, …) with `count` new losses since the last such event, or
@@ -78,7 +84,7 @@ class LossEvent(Event, tag="loss"):
     direction: Literal["read", "write"] | None = None
 
 
-class StatsEvent(Event, tag="stats"):
+class StatsEvent(Event, tag="stats", gc=False):
     """The last line of a capture: what was seen and what was lost, by reason."""
 
     KIND: ClassVar[str] = "stats"
