@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Plaintext of the OpenSSL family: what SSL_write is given and SSL_read returns, by a uprobe at the entry of each
+ * function and one at its return. Prototypes: <openssl/ssl.h>.
+ */
+#include "kernel_types.bpf.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+#include "abi.h"
+#include "filter.bpf.h"
+#include "emit.bpf.h"
+#include "scratch.bpf.h"
+#include "ssl_calls.bpf.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+#define MAX_EVENTS_A_CALL (MAX_CALL_SIZE / MAX_DATA_SIZE_OPENSSL)
+#define EVENT_HEADER_SIZE __builtin_offsetof(struct ssl_data_event_t, data)
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
+	__type(key, __u32);
+	__type(value, __u32);
+	__uint(max_entries, 1024);
+} tls_events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, __u64);   /* address of the SSL structure */
+	__type(value, __u64); /* lower half: file descriptor; upper half: the process, since addresses are its own */
+	__uint(max_entries, 10240);
+} ssl_st_fd SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, struct ssl_key_t);
+	__type(value, struct ssl_state_t);
+	__uint(max_entries, 65536);
+} ssl_states SEC(".maps");
+
+static __always_inline __s32 find_fd(__u64 ssl, __u32 pid)
+{
+	__u64 *owner_and_fd = bpf_map_lookup_elem(&ssl_st_fd, &ssl);
+
+	if (!owner_and_fd || *owner_and_fd >> 32 != pid)
+		return -1;
+	return (__s32)*owner_and_fd;
+}
+
+/* Number `count` events of a connection and direction; the number of the first. Lost events keep their numbers. */
+static __always_inline __u64 take_sequence(__u64 ssl, __u32 pid, __u32 type, __u64 count)
+{
+	struct ssl_key_t key = {.ssl = ssl, .pid = pid};
+	struct ssl_state_t *state = bpf_map_lookup_elem(&ssl_states, &key);
+
+	if (!state) {
+		struct ssl_state_t fresh = {};
+
+		bpf_map_update_elem(&ssl_states, &key, &fresh, BPF_NOEXIST);
+		state = bpf_map_lookup_elem(&ssl_states, &key);
+		if (!state)
+			return 0;
+	}
+	return __sync_fetch_and_add(&state->sequence[type & 1], count);
+}
+
+/*
+ * Send the `length` bytes of a call that has returned. A function of its own, not inlined: the verifier then walks its
+ * loop once, whatever the number of callers.
+ */
+__attribute__((noinline)) int send_call(struct bpf_user_pt_regs_t *ctx, struct active_ssl_buf *call, __u32 type,
+					__u64 length)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	__u64 sendable = length, count, sequence;
+	struct ssl_data_event_t *event;
+	struct scratch scratch;
+
+	if (!call)
+		return 0;
+	if (sendable > MAX_CALL_SIZE)
+		sendable = MAX_CALL_SIZE;
+	count = call->flags & SSL_DATA_LENGTH_ONLY ? 1 : (sendable + MAX_DATA_SIZE_OPENSSL - 1) / MAX_DATA_SIZE_OPENSSL;
+	sequence = take_sequence(call->ssl, pid_tgid >> 32, type, count);
+	if (length > sendable)
+		count_loss(LOSS_TRUNCATED_BYTES, length - sendable);
+	if (!claim_scratch(&scratch)) {
+		count_loss(LOSS_NO_SCRATCH, count);
+		return 0;
+	}
+	event = scratch.event;
+	event->kind = EVENT_SSL_DATA;
+	event->type = type;
+	event->timestamp_ns = bpf_ktime_get_ns();
+	event->pid = pid_tgid >> 32;
+	event->tid = (__u32)pid_tgid;
+	event->uid = (__u32)bpf_get_current_uid_gid();
+	event->library = call->library;
+	event->ssl = call->ssl;
+	event->call_length = length;
+	event->fd = call->fd;
+	event->version = call->version;
+	event->bio_type = call->bio_type;
+	read_process_comm(event->comm);
+	bpf_get_current_comm(event->thread_comm, sizeof(event->thread_comm));
+	for (__u32 i = 0; i < MAX_EVENTS_A_CALL; i++) {
+		__u64 offset = (__u64)i * MAX_DATA_SIZE_OPENSSL;
+		__u64 size = sendable - offset;
+
+		if (i >= count)
+			break;
+		if (size > MAX_DATA_SIZE_OPENSSL)
+			size = MAX_DATA_SIZE_OPENSSL;
+		event->flags = call->flags | (length > sendable ? SSL_DATA_TRUNCATED : 0);
+		if (call->flags & SSL_DATA_LENGTH_ONLY) {
+			size = 0;
+		} else if (bpf_probe_read_user(event->data, size, (void *)(call->buf + offset))) {
+			count_loss(LOSS_UNREADABLE, 1);
+			event->flags |= SSL_DATA_UNREADABLE;
+			size = 0;
+		}
+		event->offset = offset;
+		event->sequence = sequence + i;
+		event->data_len = size;
+		if (emit(ctx, &tls_events, event, EVENT_HEADER_SIZE + size))
+			count_loss(LOSS_BUFFER_FULL, 1);
+	}
+	release_scratch(&scratch);
+	return 0;
+}
+
+static __always_inline int enter_call(struct pt_regs *ctx, void *active_calls, __u64 ssl, __u64 buf, __u64 num,
+				      __u64 length_ptr, __u32 flags)
+{
+	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+	struct active_ssl_buf call = {};
+
+	if (!is_target(pid, (__u32)bpf_get_current_uid_gid()))
+		return 0;
+	call.ssl = ssl;
+	call.buf = buf;
+	call.num = num;
+	call.length_ptr = length_ptr;
+	call.stack_pointer = PT_REGS_SP(ctx);
+	call.fd = find_fd(ssl, pid);
+	call.library = (__u32)bpf_get_attach_cookie(ctx);
+	call.flags = flags;
+	begin_call(active_calls, &call);
+	return 0;
+}
+
+/* How many bytes the returning call has moved; 0 where it failed or would have blocked. */
+static __always_inline __u64 moved_bytes(struct pt_regs *ctx, struct active_ssl_buf *call)
+{
+	__u64 length = 0;
+
+	if (call->length_ptr) {
+		if ((__s32)PT_REGS_RC(ctx) != 1) /* SSL_READ_EARLY_DATA_SUCCESS is 1 too */
+			return 0;
+		if (bpf_probe_read_user(&length, sizeof(length), (void *)call->length_ptr)) {
+			count_loss(LOSS_UNREADABLE, 1);
+			return 0;
+		}
+		return length;
+	}
+	if (call->flags & SSL_DATA_LENGTH_ONLY)
+		return (__s64)PT_REGS_RC(ctx) > 0 ? PT_REGS_RC(ctx) : 0; /* ossl_ssize_t */
+	return (__s32)PT_REGS_RC(ctx) > 0 ? (__s32)PT_REGS_RC(ctx) : 0;
+}
+
+static __always_inline int leave_call(struct pt_regs *ctx, void *active_calls, __u32 type)
+{
+	struct active_ssl_buf call;
+	__u64 length;
+
+	if (!end_call(active_calls, PT_REGS_SP(ctx), &call))
+		return 0;
+	length = moved_bytes(ctx, &call);
+	if (length == 0 || call.sent_by_inner)
+		return 0;
+	if (call.same_as_outer)
+		mark_outer_as_sent(active_calls);
+	return send_call((struct bpf_user_pt_regs_t *)ctx, &call, type, length);
+}
+
+/* int SSL_read(SSL *ssl, void *buf, int num) */
+SEC("uprobe")
+int BPF_KPROBE(probe_entry_SSL_read, __u64 ssl, __u64 buf, __u64 num)
+{
+	return enter_call(ctx, &active_ssl_read_args_map, ssl, buf, (__u32)num, 0, 0);
+}
+
+/* int SSL_read_ex(SSL *ssl, void *buf, size_t num, size_t *readbytes) */
+SEC("uprobe")
+int BPF_KPROBE(probe_entry_SSL_read_ex, __u64 ssl, __u64 buf, __u64 num, __u64 readbytes)
+{
+	return enter_call(ctx, &active_ssl_read_args_map, ssl, buf, num, readbytes, 0);
+}
+
+/* int SSL_read_early_data(SSL *s, void *buf, size_t num, size_t *readbytes) */
+SEC("uprobe")
+int BPF_KPROBE(probe_entry_SSL_read_early_data, __u64 ssl, __u64 buf, __u64 num, __u64 readbytes)
+{
+	return enter_call(ctx, &active_ssl_read_args_map, ssl, buf, num, readbytes, SSL_DATA_EARLY);
+}
+
+SEC("uretprobe")
+int BPF_KRETPROBE(probe_ret_SSL_read)
+{
+	return leave_call(ctx, &active_ssl_read_args_map, kSSLRead);
+}
+
+/* int SSL_write(SSL *ssl, const void *buf, int num) */
+SEC("uprobe")
+int BPF_KPROBE(probe_entry_SSL_write, __u64 ssl, __u64 buf, __u64 num)
+{
+	return enter_call(ctx, &active_ssl_write_args_map, ssl, buf, (__u32)num, 0, 0);
+}
+
+/* int SSL_write_ex(SSL *s, const void *buf, size_t num, size_t *written) */
+SEC("uprobe")
+int BPF_KPROBE(probe_entry_SSL_write_ex, __u64 ssl, __u64 buf, __u64 num, __u64 written)
+{
+	return enter_call(ctx, &active_ssl_write_args_map, ssl, buf, num, written, 0);
+}
+
+/* int SSL_write_ex2(SSL *s, const void *buf, size_t num, uint64_t flags, size_t *written) */
+SEC("uprobe")
+int BPF_KPROBE(probe_entry_SSL_write_ex2, __u64 ssl, __u64 buf, __u64 num, __u64 flags, __u64 written)
+{
+	return enter_call(ctx, &active_ssl_write_args_map, ssl, buf, num, written, 0);
+}
+
+/* int SSL_write_early_data(SSL *s, const void *buf, size_t num, size_t *written) */
+SEC("uprobe")
+int BPF_KPROBE(probe_entry_SSL_write_early_data, __u64 ssl, __u64 buf, __u64 num, __u64 written)
+{
+	return enter_call(ctx, &active_ssl_write_args_map, ssl, buf, num, written, SSL_DATA_EARLY);
+}
+
+/* ossl_ssize_t SSL_sendfile(SSL *s, int fd, off_t offset, size_t size, int flags): the kernel encrypts (kTLS) */
+SEC("uprobe")
+int BPF_KPROBE(probe_entry_SSL_sendfile, __u64 ssl, __u64 fd, __u64 offset, __u64 size)
+{
+	return enter_call(ctx, &active_ssl_write_args_map, ssl, 0, size, 0, SSL_DATA_LENGTH_ONLY);
+}
+
+SEC("uretprobe")
+int BPF_KRETPROBE(probe_ret_SSL_write)
+{
+	return leave_call(ctx, &active_ssl_write_args_map, kSSLWrite);
+}
+
+/* int SSL_set_fd(SSL *ssl, int fd); SSL_set_rfd and SSL_set_wfd have the same arguments and the same program */
+SEC("uprobe")
+int BPF_KPROBE(probe_SSL_set_fd, __u64 ssl, __u64 fd)
+{
+	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+	__u64 owner_and_fd = (__u64)pid << 32 | (__u32)fd;
+
+	if (is_target(pid, (__u32)bpf_get_current_uid_gid()))
+		bpf_map_update_elem(&ssl_st_fd, &ssl, &owner_and_fd, BPF_ANY);
+	return 0;
+}
+
+/* void SSL_free(SSL *ssl): its address may be a new connection's next */
+SEC("uprobe")
+int BPF_KPROBE(probe_SSL_free, __u64 ssl)
+{
+	struct ssl_key_t key = {.ssl = ssl, .pid = bpf_get_current_pid_tgid() >> 32};
+
+	if (find_fd(ssl, key.pid) >= 0)
+		bpf_map_delete_elem(&ssl_st_fd, &ssl);
+	bpf_map_delete_elem(&ssl_states, &key);
+	return 0;
+}
+
+/* A thread ends, perhaps killed in the middle of a call that will never return. */
+SEC("raw_tp/sched_process_exit")
+int forget_calls_of_thread(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+
+	bpf_map_delete_elem(&active_ssl_read_args_map, &pid_tgid);
+	bpf_map_delete_elem(&active_ssl_write_args_map, &pid_tgid);
+	return 0;
+}

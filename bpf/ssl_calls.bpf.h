@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The calls under way: what the entry of SSL_read, SSL_write or a relative keeps for its return.
+ *
+ * A thread may be in two calls of one direction at once: a TLS connection inside another one, or a function that calls
+ * another hooked one for the same bytes (LibreSSL's SSL_read_ex calls SSL_read). The stack pointer tells the frames
+ * apart: a return's is the entry's plus the size of the return address that was popped.
+ */
+#ifndef PLAINWIRE_SSL_CALLS_BPF_H
+#define PLAINWIRE_SSL_CALLS_BPF_H
+
+#if defined(__TARGET_ARCH_x86)
+#define RETURN_ADDRESS_SIZE 8
+#else
+#define RETURN_ADDRESS_SIZE 0 /* arm64 returns through the link register */
+#endif
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, __u64); /* bpf_get_current_pid_tgid() */
+	__type(value, struct active_ssl_buf);
+	__uint(max_entries, 1024);
+} active_ssl_read_args_map SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, __u64); /* bpf_get_current_pid_tgid() */
+	__type(value, struct active_ssl_buf);
+	__uint(max_entries, 1024);
+} active_ssl_write_args_map SEC(".maps");
+
+/* The calls inside a call. LRU, since a thread that is killed leaves its own behind. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, struct nested_call_t);
+	__type(value, struct active_ssl_buf);
+	__uint(max_entries, 1024);
+} nested_ssl_calls SEC(".maps");
+
+/* Keep a call's arguments until it returns. */
+static __always_inline void begin_call(void *active_calls, struct active_ssl_buf *call)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct active_ssl_buf *outer = bpf_map_lookup_elem(active_calls, &pid_tgid);
+
+	/* The stack grows down: a frame at or below this one has been left without a return (longjmp). */
+	if (outer && outer->stack_pointer > call->stack_pointer) {
+		struct nested_call_t key = {.pid_tgid = pid_tgid, .stack_pointer = call->stack_pointer};
+
+		call->same_as_outer = outer->ssl == call->ssl && call->buf - outer->buf <= outer->num;
+		bpf_map_update_elem(&nested_ssl_calls, &key, call, BPF_ANY);
+		return;
+	}
+	if (bpf_map_update_elem(active_calls, &pid_tgid, call, BPF_ANY))
+		count_loss(LOSS_ARGUMENTS_FULL, 1);
+}
+
+/* Take the arguments of the call that returns now. False where its entry was not seen. */
+static __always_inline bool end_call(void *active_calls, __u64 stack_pointer, struct active_ssl_buf *call)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct nested_call_t key = {.pid_tgid = pid_tgid, .stack_pointer = stack_pointer - RETURN_ADDRESS_SIZE};
+	struct active_ssl_buf *active = bpf_map_lookup_elem(active_calls, &pid_tgid);
+
+	if (!active)
+		return false;
+	if (active->stack_pointer == key.stack_pointer) {
+		*call = *active;
+		bpf_map_delete_elem(active_calls, &pid_tgid);
+		return true;
+	}
+	active = bpf_map_lookup_elem(&nested_ssl_calls, &key);
+	if (!active)
+		return false;
+	*call = *active;
+	bpf_map_delete_elem(&nested_ssl_calls, &key);
+	return true;
+}
+
+/* An inner call has sent the bytes of the call around it: its return must not send them again. */
+static __always_inline void mark_outer_as_sent(void *active_calls)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct active_ssl_buf *outer = bpf_map_lookup_elem(active_calls, &pid_tgid);
+
+	if (outer)
+		outer->sent_by_inner = 1;
+}
+
+#endif
