@@ -1,0 +1,148 @@
+"""Opens a built eBPF object, sets its constants and the transport of its events, and loads it into the kernel."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from plainwire.errors import KernelUnsupportedError, PermissionMissingError, PlainwireError
+from plainwire.inspect.elf import ElfFile
+from plainwire.kernel.libbpf import check, check_pointer, ffi, lib, take_messages
+from plainwire.kernel.maps import BpfMap
+from plainwire.kernel.syscalls import BPF_TRACE_UPROBE_MULTI
+
+OBJECTS = Path(__file__).resolve().parent.parent / "bpf_objects"
+_BPF_MAP_TYPE_PERF_EVENT_ARRAY = 4
+_BPF_MAP_TYPE_RINGBUF = 27
+_BPF_PROG_TYPE_KPROBE = 2
+
+
+def object_path(name: str, machine: str | None = None) -> Path:
+    """The built object of bpf/NAME.bpf.c for a machine as `uname -m` names it; this one if None."""
+    machine = machine or platform.machine()
+    path = OBJECTS / f"{name}.{machine}.o"
+    if not path.exists():
+        raise PlainwireError(f"{path} is missing: there is no eBPF object for {machine}; `make build` makes them")
+    return path
+
+
+class BpfObject:
+    """One object file, opened; `load()` verifies and loads its programs."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.path = object_path(name)
+        image = self.path.read_bytes()
+        self._object = check_pointer(
+            lib.bpf_object__open_mem(image, len(image), ffi.NULL), f"open the eBPF object {self.path}"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _value: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Unload the programs and maps that nothing else holds."""
+        if self._object is not None:
+            lib.bpf_object__close(self._object)
+            self._object = None
+
+    def set_constants(self, constants: Mapping[str, int]) -> None:
+        """Set `const volatile` variables before the load; a name that the object lacks is skipped."""
+        size = ffi.new("size_t *")
+        section = lib.bpf_object__find_map_by_name(self._object, b".rodata")
+        if section == ffi.NULL:
+            return
+        memory = ffi.buffer(lib.bpf_map__initial_value(section, size), size[0])
+        with ElfFile(self.path) as elf:
+            for name, variable in elf.symbols(constants).items():
+                width = variable.size
+                memory[variable.address : variable.address + width] = constants[name].to_bytes(width, "little")
+
+    def share_event_buffer(self, fd: int, *, ring: bool) -> None:
+        """Let every event map of this object be the one buffer `fd`: a ring buffer, or a perf array."""
+        for event_map in self._all_maps():
+            if lib.bpf_map__type(event_map) != _BPF_MAP_TYPE_PERF_EVENT_ARRAY:
+                continue
+            if ring:
+                check(lib.bpf_map__set_type(event_map, _BPF_MAP_TYPE_RINGBUF), "turn an event map into a ring")
+                lib.bpf_map__set_key_size(event_map, 0)
+                lib.bpf_map__set_value_size(event_map, 0)
+            check(lib.bpf_map__reuse_fd(event_map, fd), "share an event buffer")
+
+    def share_map(self, name: str, other: BpfMap) -> None:
+        """Let the map `name`, where this object has it, be the same as `other`."""
+        own = lib.bpf_object__find_map_by_name(self._object, name.encode())
+        if own != ffi.NULL:
+            check(lib.bpf_map__reuse_fd(own, other.fd), f"share the map {name}")
+
+    def use_uprobe_multi(self) -> None:
+        """Load the uprobe programs for uprobe_multi links instead of one perf event for each probe."""
+        program = lib.bpf_object__next_program(self._object, ffi.NULL)
+        while program != ffi.NULL:
+            if lib.bpf_program__type(program) == _BPF_PROG_TYPE_KPROBE:
+                lib.bpf_program__set_expected_attach_type(program, BPF_TRACE_UPROBE_MULTI)
+            program = lib.bpf_object__next_program(self._object, program)
+
+    def load(self) -> None:
+        """Load it. A refused program gives an error that carries the verifier's useful lines."""
+        take_messages()
+        result = lib.bpf_object__load(self._object)
+        if result == 0:
+            return
+        messages = take_messages()
+        useful = verifier_lines(messages)
+        try:
+            check(result, f"load the eBPF object {self.name}")
+        except PermissionMissingError:
+            # The verifier says EACCES too, for a program that it finds unsafe.
+            if "BEGIN PROG LOAD LOG" in messages:
+                raise KernelUnsupportedError(f"the kernel refuses a program of {self.name}: {useful}") from None
+            raise
+        except KernelUnsupportedError as error:
+            raise KernelUnsupportedError(f"{error}: {useful}") from None
+
+    def map(self, name: str) -> BpfMap:
+        """A map of the loaded object."""
+        pointer = lib.bpf_object__find_map_by_name(self._object, name.encode())
+        if pointer == ffi.NULL:
+            raise PlainwireError(f"the eBPF object {self.name} has no map {name}; `make build` rebuilds it")
+        return BpfMap(name, lib.bpf_map__fd(pointer), lib.bpf_map__key_size(pointer), lib.bpf_map__value_size(pointer))
+
+    def program(self, name: str) -> Any:
+        """libbpf's handle of a program."""
+        pointer = lib.bpf_object__find_program_by_name(self._object, name.encode())
+        if pointer == ffi.NULL:
+            raise PlainwireError(f"the eBPF object {self.name} has no program {name}; `make build` rebuilds it")
+        return pointer
+
+    def _all_maps(self) -> list[Any]:
+        found = []
+        current = lib.bpf_object__next_map(self._object, ffi.NULL)
+        while current != ffi.NULL:
+            found.append(current)
+            current = lib.bpf_object__next_map(self._object, current)
+        return found
+
+
+def verifier_lines(messages: str) -> str:
+    """Of libbpf's messages, the lines that say why: the program's name and the verifier's last words."""
+    program = re.search(r"prog '([^']+)': BPF program load failed: (.*)", messages)
+    log = re.search(r"BEGIN PROG LOAD LOG --\n(.*?)-- END PROG LOAD LOG", messages, re.DOTALL)
+    if not program or not log:
+        return messages.strip().splitlines()[-1] if messages.strip() else "no reason given"
+    # Instructions and register states lead up to the reason; the reason itself starts with neither.
+    reasons = [
+        line
+        for line in log[1].splitlines()
+        if line and not re.match(r"(\d+:|;|processed |R\d|from |func#|verification time|stack depth|\s)", line)
+    ]
+    return f"{program[1]}: {' / '.join(reasons[-2:]) or program[2]}"

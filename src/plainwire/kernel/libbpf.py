@@ -1,0 +1,148 @@
+"""The binding to libbpf.so.1, without a compiler (cffi, ABI mode). Signatures: <bpf/libbpf.h>, <bpf/bpf.h> of 1.1.
+
+Functions of later versions are not declared; where one is needed the bpf(2) call is made in `syscalls`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Any
+
+import cffi
+
+from plainwire.errors import KernelUnsupportedError, PermissionMissingError, PlainwireError
+
+ffi = cffi.FFI()
+ffi.cdef(
+    """
+    typedef unsigned int __u32; typedef unsigned long long __u64;
+
+    typedef int (*print_fn)(int level, const char *format, void *args);
+    print_fn libbpf_set_print(print_fn fn);
+    int vsnprintf(char *text, size_t size, const char *format, void *args);
+
+    struct bpf_object; struct bpf_program; struct bpf_map; struct bpf_link;
+    struct bpf_object_open_opts { size_t sz; const char *object_name; ...; };
+    struct bpf_object *bpf_object__open_mem(const void *data, size_t size, const void *opts);
+    int bpf_object__load(struct bpf_object *object);
+    void bpf_object__close(struct bpf_object *object);
+    struct bpf_program *bpf_object__find_program_by_name(const struct bpf_object *object, const char *name);
+    struct bpf_map *bpf_object__find_map_by_name(const struct bpf_object *object, const char *name);
+    struct bpf_map *bpf_object__next_map(const struct bpf_object *object, const struct bpf_map *map);
+    struct bpf_program *bpf_object__next_program(const struct bpf_object *object, struct bpf_program *program);
+
+    const char *bpf_map__name(const struct bpf_map *map);
+    int bpf_map__fd(const struct bpf_map *map);
+    int bpf_map__type(const struct bpf_map *map);
+    int bpf_map__set_type(struct bpf_map *map, int type);
+    int bpf_map__set_key_size(struct bpf_map *map, __u32 size);
+    int bpf_map__set_value_size(struct bpf_map *map, __u32 size);
+    __u32 bpf_map__key_size(const struct bpf_map *map);
+    __u32 bpf_map__value_size(const struct bpf_map *map);
+    __u32 bpf_map__max_entries(const struct bpf_map *map);
+    int bpf_map__set_max_entries(struct bpf_map *map, __u32 max_entries);
+    int bpf_map__reuse_fd(struct bpf_map *map, int fd);
+    void *bpf_map__initial_value(struct bpf_map *map, size_t *size);
+    int bpf_map_create(int type, const char *name, __u32 key_size, __u32 value_size, __u32 max_entries,
+                       const void *opts);
+    int bpf_map_lookup_elem(int fd, const void *key, void *value);
+    int bpf_map_update_elem(int fd, const void *key, const void *value, __u64 flags);
+    int bpf_map_delete_elem(int fd, const void *key);
+    int bpf_map_get_next_key(int fd, const void *key, void *next_key);
+
+    const char *bpf_program__name(const struct bpf_program *program);
+    const char *bpf_program__section_name(const struct bpf_program *program);
+    int bpf_program__fd(const struct bpf_program *program);
+    int bpf_program__type(const struct bpf_program *program);
+    int bpf_program__set_expected_attach_type(struct bpf_program *program, int type);
+    int bpf_program__set_autoload(struct bpf_program *program, bool autoload);
+    int bpf_program__set_log_level(struct bpf_program *program, __u32 log_level);
+    const char *bpf_program__log_buf(const struct bpf_program *program, size_t *size);
+    struct bpf_link *bpf_program__attach_raw_tracepoint(const struct bpf_program *program, const char *name);
+
+    struct bpf_uprobe_opts { size_t sz; size_t ref_ctr_offset; __u64 bpf_cookie; bool retprobe;
+                             const char *func_name; };
+    struct bpf_link *bpf_program__attach_uprobe_opts(const struct bpf_program *program, int pid, const char *path,
+                                                     size_t offset, const struct bpf_uprobe_opts *opts);
+    int bpf_link__destroy(struct bpf_link *link);
+
+    struct bpf_prog_load_opts;
+    int bpf_prog_load(int type, const char *name, const char *licence, const void *instructions, size_t count,
+                      const void *opts);
+    int libbpf_probe_bpf_helper(int program_type, int helper, const void *opts);
+    int libbpf_probe_bpf_map_type(int map_type, const void *opts);
+    int libbpf_probe_bpf_prog_type(int program_type, const void *opts);
+
+    struct ring_buffer;
+    typedef int (*ring_buffer_sample_fn)(void *context, void *data, size_t size);
+    struct ring_buffer *ring_buffer__new(int map_fd, ring_buffer_sample_fn callback, void *context, const void *opts);
+    void ring_buffer__free(struct ring_buffer *ring);
+    int ring_buffer__consume(struct ring_buffer *ring);
+    int ring_buffer__epoll_fd(const struct ring_buffer *ring);
+
+    struct perf_buffer;
+    struct perf_event_header { __u32 type; unsigned short misc; unsigned short size; };
+    typedef int (*perf_buffer_event_fn)(void *context, int cpu, struct perf_event_header *event);
+    struct perf_buffer *perf_buffer__new_raw(int map_fd, size_t page_count, void *attr, perf_buffer_event_fn callback,
+                                             void *context, const void *opts);
+    void perf_buffer__free(struct perf_buffer *buffer);
+    int perf_buffer__consume(struct perf_buffer *buffer);
+    """.replace("...; };", "};")
+)
+
+
+def _open_library() -> Any:
+    try:
+        return ffi.dlopen("libbpf.so.1")
+    except OSError as error:
+        raise PlainwireError(
+            f"libbpf.so.1 can't be opened ({error}); install it: apt-get install libbpf1, dnf install libbpf"
+        ) from None
+
+
+lib = _open_library()
+_messages: list[str] = []
+
+
+@ffi.callback("int(int, const char *, void *)")  # type: ignore[untyped-decorator]
+def _keep_message(_level: int, message_format: Any, arguments: Any) -> int:
+    text = ffi.new("char[]", 65536)
+    lib_c.vsnprintf(text, 65536, message_format, arguments)
+    _messages.append(ffi.string(text).decode(errors="replace"))
+    return 0
+
+
+lib_c = ffi.dlopen(None)
+lib.libbpf_set_print(_keep_message)
+
+
+def take_messages() -> str:
+    """What libbpf has said since the last call. It says nothing by itself: errors carry the useful lines."""
+    text = "".join(_messages)
+    _messages.clear()
+    return text
+
+
+def check(result: int, what: str) -> int:
+    """`result` if it is no error (libbpf and bpf(2) return -errno); else an error that says what failed and why."""
+    if result < 0:
+        raise kernel_error(-result, what)
+    return result
+
+
+def check_pointer(pointer: Any, what: str) -> Any:
+    """`pointer` if it isn't NULL; else an error from errno, which libbpf 1.x sets."""
+    if pointer == ffi.NULL:
+        raise kernel_error(ffi.errno, what)
+    return pointer
+
+
+def kernel_error(number: int, what: str) -> PlainwireError:
+    """The error of plainwire that says what errno `number` means for the user."""
+    if number in (errno.EPERM, errno.EACCES):
+        return PermissionMissingError(
+            f"{what}: not permitted; run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE"
+            " (`plainwire doctor` tells which is missing)"
+        )
+    return KernelUnsupportedError(f"{what}: {os.strerror(number)} ({errno.errorcode.get(number, number)})")
