@@ -8,12 +8,15 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 #include "abi.h"
+#include "btf.bpf.h"
 #include "filter.bpf.h"
 #include "emit.bpf.h"
 #include "scratch.bpf.h"
 #include "ssl_calls.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
+
+KEEP_IN_BTF(enum, ssl_data_event_type);
 
 #define MAX_EVENTS_A_CALL (MAX_CALL_SIZE / MAX_DATA_SIZE_OPENSSL)
 #define EVENT_HEADER_SIZE __builtin_offsetof(struct ssl_data_event_t, data)

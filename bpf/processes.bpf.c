@@ -11,11 +11,14 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 #include "abi.h"
+#include "btf.bpf.h"
 #include "claim.bpf.h"
 #include "emit.bpf.h"
 #include "filter.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
+
+KEEP_IN_BTF(struct, process_event_t);
 
 /* A smaller file has no room for a TLS library. */
 #define MIN_TLS_FILE_SIZE (256 * 1024)
