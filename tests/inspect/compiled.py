@@ -1,0 +1,26 @@
+"""Small ELF files made by this machine's compiler."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+SOURCE = """
+#include <unistd.h>
+int SSL_read(void *ssl, void *buffer, int size) { return read(0, buffer, size); }
+__attribute__((visibility("hidden"))) int SSL_write(void *ssl) { return 7; }
+static int SSL_free(void) { return 9; }
+int use(void) { return SSL_write(0) + SSL_free(); }
+int (*keep)(void) = SSL_free;
+int SSL_is_data = 3;
+char nothing[4096];
+"""
+
+COMPILE = ["cc", "-shared", "-fPIC", "-O0", "-Wl,-soname,libsmall.so.4", "-Wl,--build-id=sha1", "-x", "c", "-"]
+
+
+def compile_library(folder: Path, *options: str) -> Path:
+    """A shared library with SSL_read exported, SSL_write and SSL_free in .symtab alone."""
+    path = folder / "libsmall.so"
+    subprocess.run([*COMPILE, "-o", path, *options], input=SOURCE.encode(), check=True)
+    return path
