@@ -1,0 +1,1 @@
+"""What programs on this host say over TLS: plaintext, keys and packets, by eBPF."""
