@@ -12,12 +12,12 @@ import pytest
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.utils import RawPcapNgReader
-from tests.support.tls_exchange import exchange
 
 from plainwire.decode.packets import PacketProcess
 from plainwire.errors import InputError
 from plainwire.outputs.pcapng import LINKTYPE_ETHERNET, LINKTYPE_RAW, PcapngWriter, packet_options
 from plainwire.outputs.pcapng_files import PcapngFiles
+from tests.support.tls_exchange import exchange
 
 START_NS = 1_764_000_000_123_456_789
 CURL = PacketProcess(1234, 1235, 1000, "curl")
