@@ -69,25 +69,58 @@ static __always_inline __u64 take_sequence(__u64 ssl, __u32 pid, __u32 type, __u
 }
 
 /*
- * Send the `length` bytes of a call that has returned. A function of its own, not inlined: the verifier then walks its
- * loop once, whatever the number of callers.
+ * Send one event: the bytes at `offset` of the call's buffer. This function and the next are not inlined, and not static:
+ * the verifier then looks at each by itself, once, instead of once a turn of the loop.
  */
-__attribute__((noinline)) int send_call(struct bpf_user_pt_regs_t *ctx, struct active_ssl_buf *call, __u32 type,
-					__u64 length)
+__attribute__((noinline)) int send_chunk(struct bpf_user_pt_regs_t *ctx, struct ssl_data_event_t *event, __u64 buf,
+					 __u32 offset)
+{
+	__u64 size;
+
+	if (!event)
+		return 0;
+	size = event->call_length - offset;
+	if (size > MAX_DATA_SIZE_OPENSSL)
+		size = MAX_DATA_SIZE_OPENSSL;
+	event->flags &= ~SSL_DATA_UNREADABLE;
+	if (event->flags & SSL_DATA_LENGTH_ONLY) {
+		size = 0;
+	} else if (bpf_probe_read_user(event->data, size, (void *)(buf + offset))) {
+		count_loss(LOSS_UNREADABLE, 1);
+		event->flags |= SSL_DATA_UNREADABLE;
+		size = 0;
+	}
+	event->offset = offset;
+	event->data_len = size;
+	if (emit(ctx, &tls_events, event, EVENT_HEADER_SIZE + size))
+		count_loss(LOSS_BUFFER_FULL, 1);
+	event->sequence++;
+	return 0;
+}
+
+/* Send the bytes of a call, in as many events as it takes; `event` holds what is common to all. */
+__attribute__((noinline)) int send_chunks(struct bpf_user_pt_regs_t *ctx, struct ssl_data_event_t *event, __u64 buf,
+					  __u32 count)
+{
+	for (__u32 i = 0; i < MAX_EVENTS_A_CALL; i++) {
+		if (i >= count)
+			break;
+		send_chunk(ctx, event, buf, i * MAX_DATA_SIZE_OPENSSL);
+	}
+	return 0;
+}
+
+/* Send the `length` bytes of a call that has returned. */
+static __always_inline int send_call(struct pt_regs *ctx, struct active_ssl_buf *call, __u32 type, __u64 length)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
-	__u64 sendable = length, count, sequence;
+	__u64 sendable = length < MAX_CALL_SIZE ? length : MAX_CALL_SIZE;
+	bool length_only = call->flags & SSL_DATA_LENGTH_ONLY;
+	__u32 count = length_only ? 1 : (sendable + MAX_DATA_SIZE_OPENSSL - 1) / MAX_DATA_SIZE_OPENSSL;
+	__u64 sequence = take_sequence(call->ssl, pid_tgid >> 32, type, count);
 	struct ssl_data_event_t *event;
 	struct scratch scratch;
 
-	if (!call)
-		return 0;
-	if (sendable > MAX_CALL_SIZE)
-		sendable = MAX_CALL_SIZE;
-	count = call->flags & SSL_DATA_LENGTH_ONLY ? 1 : (sendable + MAX_DATA_SIZE_OPENSSL - 1) / MAX_DATA_SIZE_OPENSSL;
-	sequence = take_sequence(call->ssl, pid_tgid >> 32, type, count);
-	if (length > sendable)
-		count_loss(LOSS_TRUNCATED_BYTES, length - sendable);
 	if (!claim_scratch(&scratch)) {
 		count_loss(LOSS_NO_SCRATCH, count);
 		return 0;
@@ -101,34 +134,19 @@ __attribute__((noinline)) int send_call(struct bpf_user_pt_regs_t *ctx, struct a
 	event->uid = (__u32)bpf_get_current_uid_gid();
 	event->library = call->library;
 	event->ssl = call->ssl;
+	event->sequence = sequence;
 	event->call_length = length;
+	event->flags = call->flags;
 	event->fd = call->fd;
 	event->version = call->version;
 	event->bio_type = call->bio_type;
 	read_process_comm(event->comm);
 	bpf_get_current_comm(event->thread_comm, sizeof(event->thread_comm));
-	for (__u32 i = 0; i < MAX_EVENTS_A_CALL; i++) {
-		__u64 offset = (__u64)i * MAX_DATA_SIZE_OPENSSL;
-		__u64 size = sendable - offset;
-
-		if (i >= count)
-			break;
-		if (size > MAX_DATA_SIZE_OPENSSL)
-			size = MAX_DATA_SIZE_OPENSSL;
-		event->flags = call->flags | (length > sendable ? SSL_DATA_TRUNCATED : 0);
-		if (call->flags & SSL_DATA_LENGTH_ONLY) {
-			size = 0;
-		} else if (bpf_probe_read_user(event->data, size, (void *)(call->buf + offset))) {
-			count_loss(LOSS_UNREADABLE, 1);
-			event->flags |= SSL_DATA_UNREADABLE;
-			size = 0;
-		}
-		event->offset = offset;
-		event->sequence = sequence + i;
-		event->data_len = size;
-		if (emit(ctx, &tls_events, event, EVENT_HEADER_SIZE + size))
-			count_loss(LOSS_BUFFER_FULL, 1);
+	if (length > sendable && !length_only) {
+		event->flags |= SSL_DATA_TRUNCATED;
+		count_loss(LOSS_TRUNCATED_BYTES, length - sendable);
 	}
+	send_chunks((struct bpf_user_pt_regs_t *)ctx, event, call->buf, count);
 	release_scratch(&scratch);
 	return 0;
 }
@@ -184,7 +202,7 @@ static __always_inline int leave_call(struct pt_regs *ctx, void *active_calls, _
 		return 0;
 	if (call.same_as_outer)
 		mark_outer_as_sent(active_calls);
-	return send_call((struct bpf_user_pt_regs_t *)ctx, &call, type, length);
+	return send_call(ctx, &call, type, length);
 }
 
 /* int SSL_read(SSL *ssl, void *buf, int num) */

@@ -24,7 +24,7 @@ KEEP_IN_BTF(struct, process_event_t);
 #define MIN_TLS_FILE_SIZE (256 * 1024)
 /* Another process that meets a new file within this time is stopped too: userspace may still be attaching to it. */
 #define NEW_FOR_NS (200 * 1000 * 1000ULL)
-#define MAX_LIBRARIES 1024
+#define MAX_LIBRARIES 512
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
@@ -193,22 +193,27 @@ static __always_inline __u64 read_user_word(__u64 address)
 	return word;
 }
 
+/* Whether the library of one struct link_map was not seen before. Not inlined: see send_chunk() in openssl.bpf.c. */
+__attribute__((noinline)) int is_new_library(__u64 link_map)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct library_key_t key = {};
+	__u64 name = read_user_word(link_map + LINK_MAP_NAME);
+
+	key.mount_namespace = BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
+	return bpf_probe_read_user_str(key.path, sizeof(key.path), (void *)name) > 1 && is_new(&known_libraries, &key);
+}
+
 /* Whether the process has loaded a library that was not seen before. */
 __attribute__((noinline)) int has_new_library(__u64 r_debug)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	__u64 link_map = read_user_word(r_debug + R_DEBUG_MAP);
-	__u32 mount_namespace = BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
 	int found = 0;
 
 	for (int i = 0; i < MAX_LIBRARIES && link_map; i++) {
-		struct library_key_t key = {.mount_namespace = mount_namespace};
-		__u64 name = read_user_word(link_map + LINK_MAP_NAME);
-
-		link_map = read_user_word(link_map + LINK_MAP_NEXT);
-		if (bpf_probe_read_user_str(key.path, sizeof(key.path), (void *)name) > 1 &&
-		    is_new(&known_libraries, &key))
+		if (is_new_library(link_map))
 			found = 1;
+		link_map = read_user_word(link_map + LINK_MAP_NEXT);
 	}
 	return found;
 }

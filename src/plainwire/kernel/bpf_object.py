@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import platform
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from plainwire.errors import KernelUnsupportedError, PermissionMissingError, PlainwireError
-from plainwire.inspect.elf import ElfFile
 from plainwire.kernel.libbpf import check, check_pointer, ffi, lib, take_messages
 from plainwire.kernel.maps import BpfMap
 from plainwire.kernel.syscalls import BPF_TRACE_UPROBE_MULTI
@@ -62,10 +62,16 @@ class BpfObject:
         if section == ffi.NULL:
             return
         memory = ffi.buffer(lib.bpf_map__initial_value(section, size), size[0])
-        with ElfFile(self.path) as elf:
-            for name, variable in elf.symbols(constants).items():
-                width = variable.size
-                memory[variable.address : variable.address + width] = constants[name].to_bytes(width, "little")
+        btf = lib.bpf_object__btf(self._object)
+        section_type = lib.btf__type_by_id(btf, check(lib.btf__find_by_name(btf, b".rodata"), "find .rodata"))
+        variables = ffi.cast("struct btf_var_secinfo *", section_type + 1)
+        for index in range(section_type.info & 0xFFFF):
+            variable = variables[index]
+            name_offset = lib.btf__type_by_id(btf, variable.type).name_off
+            name = ffi.string(lib.btf__name_by_offset(btf, name_offset)).decode()
+            if name in constants:
+                start, width = variable.offset, variable.size
+                memory[start : start + width] = constants[name].to_bytes(width, sys.byteorder)
 
     def share_event_buffer(self, fd: int, *, ring: bool) -> None:
         """Let every event map of this object be the one buffer `fd`: a ring buffer, or a perf array."""

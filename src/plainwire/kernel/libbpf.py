@@ -23,7 +23,6 @@ ffi.cdef(
     int vsnprintf(char *text, size_t size, const char *format, void *args);
 
     struct bpf_object; struct bpf_program; struct bpf_map; struct bpf_link;
-    struct bpf_object_open_opts { size_t sz; const char *object_name; ...; };
     struct bpf_object *bpf_object__open_mem(const void *data, size_t size, const void *opts);
     int bpf_object__load(struct bpf_object *object);
     void bpf_object__close(struct bpf_object *object);
@@ -31,6 +30,13 @@ ffi.cdef(
     struct bpf_map *bpf_object__find_map_by_name(const struct bpf_object *object, const char *name);
     struct bpf_map *bpf_object__next_map(const struct bpf_object *object, const struct bpf_map *map);
     struct bpf_program *bpf_object__next_program(const struct bpf_object *object, struct bpf_program *program);
+
+    struct btf; struct btf_type { __u32 name_off; __u32 info; __u32 size; };
+    struct btf_var_secinfo { __u32 type; __u32 offset; __u32 size; };
+    struct btf *bpf_object__btf(const struct bpf_object *object);
+    int btf__find_by_name(const struct btf *btf, const char *name);
+    const struct btf_type *btf__type_by_id(const struct btf *btf, __u32 id);
+    const char *btf__name_by_offset(const struct btf *btf, __u32 offset);
 
     const char *bpf_map__name(const struct bpf_map *map);
     int bpf_map__fd(const struct bpf_map *map);
@@ -88,7 +94,7 @@ ffi.cdef(
                                              void *context, const void *opts);
     void perf_buffer__free(struct perf_buffer *buffer);
     int perf_buffer__consume(struct perf_buffer *buffer);
-    """.replace("...; };", "};")
+    """
 )
 
 

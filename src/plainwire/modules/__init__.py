@@ -1,0 +1,48 @@
+"""What plainwire can capture, as data: one file per module, found by itself.
+
+A module file defines MODULE. Nothing else names it: commands, discovery, decoding and tests go through `all_modules`.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """A function of the library, and the programs that run at its entry and at its return."""
+
+    function: str
+    entry: str
+    on_return: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One module.
+
+    bpf_object: bpf/NAME.bpf.c. implementations: the TLS implementations that it serves, by the names of
+    plainwire.inspect.tls_library. tracepoints: raw tracepoint -> program. required: functions of which a file must
+    define at least one to be attached.
+    """
+
+    name: str
+    purpose: str
+    bpf_object: str
+    implementations: frozenset[str]
+    hooks: tuple[Hook, ...]
+    required: frozenset[str]
+    tracepoints: tuple[tuple[str, str], ...] = ()
+
+
+@functools.cache
+def all_modules() -> dict[str, Module]:
+    """Every module by name."""
+    found: dict[str, Module] = {}
+    for info in pkgutil.iter_modules(__path__):
+        module: Module = importlib.import_module(f"{__name__}.{info.name}").MODULE
+        found[module.name] = module
+    return found
