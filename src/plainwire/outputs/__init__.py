@@ -1,0 +1,6 @@
+"""What receives events: text, JSON and hex dumps, on stdout and in files."""
+
+from plainwire.outputs.losses import summary
+from plainwire.outputs.output import FormatName, Output, OutputSet, StreamOutput, open_output
+
+__all__ = ["FormatName", "Output", "OutputSet", "StreamOutput", "open_output", "summary"]

@@ -1,0 +1,89 @@
+"""Payloads that are not text: recognised, and shown short."""
+
+from __future__ import annotations
+
+HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113, section 3.4
+# RFC 9113, section 6; ALTSVC: RFC 7838; ORIGIN: RFC 8336; PRIORITY_UPDATE: RFC 9218.
+_HTTP2_FRAMES = {
+    0: "DATA",
+    1: "HEADERS",
+    2: "PRIORITY",
+    3: "RST_STREAM",
+    4: "SETTINGS",
+    5: "PUSH_PROMISE",
+    6: "PING",
+    7: "GOAWAY",
+    8: "WINDOW_UPDATE",
+    9: "CONTINUATION",
+    0xA: "ALTSVC",
+    0xC: "ORIGIN",
+    0x10: "PRIORITY_UPDATE",
+}
+_HTTP2_FRAMES_TOLD = 6
+# First bytes of formats that often travel as bodies, each from its own specification.
+_MAGIC = {
+    b"\x1f\x8b\x08": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"GIF87a": "GIF",
+    b"GIF89a": "GIF",
+    b"PK\x03\x04": "ZIP",
+    b"%PDF-": "PDF",
+    b"wOF2": "WOFF2",
+    b"\0asm": "WebAssembly",
+    b"\x7fELF": "ELF",
+}
+_KNOWN_STARTS = (HTTP2_PREFACE, *_MAGIC)
+_CONTROLS = bytes([*range(9), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F])  # all of ASCII's but \t, \n and \r
+_SAMPLE = 1024  # bytes; most binary payloads show what they are within these
+_BINARY_PERCENT = 30  # a line protocol with length bytes (PostgreSQL, WebSocket) stays below, compressed data is at 55
+_SHOWN = 32  # bytes
+
+
+def has_known_format(data: bytes) -> bool:
+    """Whether `data` begins as a binary format that we can name."""
+    return data.startswith(_KNOWN_STARTS)
+
+
+def is_binary(data: bytes) -> bool:
+    """Whether `data` is better told in a word than shown: a known format, or too many bytes that are not text."""
+    if has_known_format(data):
+        return True
+    return _mostly_unprintable(data[:_SAMPLE]) or (len(data) > _SAMPLE and _mostly_unprintable(data))
+
+
+def _mostly_unprintable(data: bytes) -> bool:
+    controls = len(data) - len(data.translate(None, _CONTROLS))
+    text = data.decode("utf-8", "surrogateescape")
+    invalid = len(data) - len(text.encode("utf-8", "ignore"))
+    return 100 * (controls + invalid) > _BINARY_PERCENT * len(data)
+
+
+def describe(data: bytes) -> str:
+    """`<binary, 4,096 bytes: 1f 8b … >`, with the format where it is known."""
+    kind = _http2(data) or next((name for magic, name in _MAGIC.items() if data.startswith(magic)), "")
+    what = f"binary, {kind}" if kind else "binary"
+    size = "1 byte" if len(data) == 1 else f"{len(data):,} bytes"
+    if len(data) <= _SHOWN:
+        return f"<{what}, {size}: {data.hex(' ')}>"
+    return f"<{what}, {size}: {data[:_SHOWN].hex(' ')} … > (--hex shows all)"
+
+
+def _http2(data: bytes) -> str:
+    """The types of the HTTP/2 frames that `data` consists of, "" if it does not. The last one may go on beyond it."""
+    names = []
+    position = 0
+    if data.startswith(HTTP2_PREFACE):
+        names.append("preface")
+        position = len(HTTP2_PREFACE)
+    while len(data) - position >= 9:  # a frame's header: length (24 bits), type, flags, stream (31 bits)
+        name = _HTTP2_FRAMES.get(data[position + 3])
+        if name is None or data[position + 5] & 0x80:
+            return ""
+        names.append(name)
+        position += 9 + int.from_bytes(data[position : position + 3])
+    if not names or position < len(data) or (position > len(data) and len(names) == 1):
+        return ""  # one header alone is too little to tell HTTP/2 from chance
+    more = "" if len(names) <= _HTTP2_FRAMES_TOLD else f" and {len(names) - _HTTP2_FRAMES_TOLD:,} more"
+    return f"HTTP/2 {', '.join(names[:_HTTP2_FRAMES_TOLD])}{more}"

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.support.events import stats_event
+
+from plainwire.outputs.losses import loss_sentence, summary
+
+ABI = Path(__file__).parents[2] / "bpf" / "abi.h"
+
+
+def test_every_loss_that_the_kernel_counts_has_words() -> None:
+    reasons = re.findall(r"^\tLOSS_(\w+) = ", ABI.read_text(), re.MULTILINE)
+    assert len(reasons) >= 6
+    for reason in [*map(str.lower, reasons), "gap"]:
+        assert re.match(r"(the bytes of )?1,234 \w+.+; \w+", loss_sentence(reason, 1234)), reason
+
+
+def test_summary() -> None:
+    assert summary(stats_event(losses={"buffer_full": 0})) == (
+        "captured 1,234 events, 99,999 bytes of 1 process on 3 connections in 4.2 s, nothing lost"
+    )
+    assert summary(stats_event(losses={"buffer_full": 3, "gap": 0, "other\x1b": 2}, complete=False)).splitlines() == [
+        "captured 1,234 events, 99,999 bytes of 1 process on 3 connections in 4.2 s",
+        "lost 3 events: the buffer was full; a larger --buffer-size or narrower filters (--pid, --comm) lose less",
+        r"lost 2 events (other\x1b)",
+        "the recording was cut short: this is what came before the cut",
+    ]

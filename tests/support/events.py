@@ -1,0 +1,62 @@
+"""Events as a capture of curl would give them, for tests of what stands above the decoder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from plainwire.events import DataEvent, LossEvent, StatsEvent
+
+TIME = "2026-02-03T16:03:05.123456789Z"
+
+
+def data_event(data: bytes = b"", **changes: Any) -> DataEvent:
+    """An event whose call moved `data` whole, unless `changes` says otherwise."""
+    fields: dict[str, Any] = {
+        "time": TIME,
+        "timestamp_ns": 1_000_000_001,
+        "module": "openssl",
+        "direction": "write",
+        "pid": 1234,
+        "tid": 1234,
+        "uid": 1000,
+        "comm": "curl",
+        "thread_comm": "curl",
+        "exe": "/usr/bin/curl",
+        "cmdline": ["curl", "https://localhost/"],
+        "library": "/usr/lib/x86_64-linux-gnu/libssl.so.3",
+        "ssl": 0x55D0C0FFEE00,
+        "fd": 5,
+        "tls_version": "TLS 1.3",
+        "bio_type": "socket",
+        "connection": None,
+        "sequence": 0,
+        "missing": 0,
+        "call_length": len(data),
+        "offset": 0,
+        "length": len(data),
+        "truncated": False,
+        "early_data": False,
+        "note": None,
+        "data": data,
+    }
+    return DataEvent(**(fields | changes))
+
+
+def loss_event(reason: str = "buffer_full", count: int = 1, **changes: Any) -> LossEvent:
+    fields: dict[str, Any] = {"time": TIME, "timestamp_ns": 1_000_000_002, "reason": reason, "count": count}
+    return LossEvent(**(fields | changes))
+
+
+def stats_event(**changes: Any) -> StatsEvent:
+    fields: dict[str, Any] = {
+        "time": TIME,
+        "timestamp_ns": 1_000_000_003,
+        "duration_ns": 4_200_000_000,
+        "events": 1234,
+        "bytes": 99_999,
+        "processes": 1,
+        "connections": 3,
+        "losses": {},
+        "complete": True,
+    }
+    return StatsEvent(**(fields | changes))
