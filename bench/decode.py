@@ -1,0 +1,86 @@
+"""How fast the decoder alone turns samples into events: `python -m bench.decode`.
+
+Samples are built from the BTF of the built object, 64 in turn of each direction of 50 connections, in batches as the
+reader of a live capture makes them. Events are dropped as soon as they are made.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+from plainwire.decode.decoder import Decoder
+from plainwire.decode.records import (
+    FORMAT,
+    AnyRecord,
+    Clock,
+    Header,
+    Layout,
+    LibraryFacts,
+    ProcessFacts,
+    Samples,
+    Settings,
+)
+from tests.support.samples import object_btf, ssl_data
+
+CONNECTIONS = 50
+BATCH = 1000
+ROUNDS = 7
+
+
+def prologue() -> list[AnyRecord]:
+    """What comes before the samples."""
+    return [
+        Header(FORMAT, "bench", "x86_64", "6", 0, Settings()),
+        Layout("openssl", object_btf("openssl")),
+        Clock(1_000_000_000, 1_700_000_000_000_000_000),
+        LibraryFacts(7, "openssl", "/usr/lib/x86_64-linux-gnu/libssl.so.3", None),
+        ProcessFacts(100, 0, "nginx", "/usr/sbin/nginx", ("nginx", "-g", "daemon off;")),
+    ]
+
+
+def batches(payload: int, total: int) -> list[Samples]:
+    """`total` samples of one process, 30 µs apart."""
+    data = bytes(range(256)) * (payload // 256 + 1)
+    samples = [
+        ssl_data(
+            data[:payload],
+            type=i // 64 % 2,
+            timestamp_ns=2_000_000_000 + i * 30_000,
+            ssl=0x7F0000001000 + i // 128 % CONNECTIONS * 4096,
+            sequence=i // (128 * CONNECTIONS) * 64 + i % 64,
+        )
+        for i in range(total)
+    ]
+    return [Samples(samples[i : i + BATCH]) for i in range(0, total, BATCH)]
+
+
+def measure(payload: int, total: int) -> float:
+    """Seconds for all the samples, the median of the rounds."""
+    records = batches(payload, total)
+    seconds = []
+    for _ in range(ROUNDS):
+        decoder = Decoder()
+        for record in prologue():
+            decoder.feed(record)
+        count = 0
+        start = time.perf_counter()
+        for batch in records:
+            count += len(decoder.feed(batch))
+        seconds.append(time.perf_counter() - start)
+        assert count == total, f"{total} samples gave {count} events"
+    return statistics.median(seconds)
+
+
+def main() -> None:
+    """Print a line for each size of payload."""
+    for payload, total in ((100, 200_000), (1024, 100_000), (16384, 20_000)):
+        seconds = measure(payload, total)
+        print(
+            f"{payload:6} B: {total / seconds:12,.0f} events/s  {total * payload / seconds / 1e9:6.2f} GB/s"
+            f"  {seconds / total * 1e6:.2f} µs an event"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""The structures of bpf/abi.h that userspace reads. What each field means is said there."""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple
+
+from plainwire.decode.btf import Btf
+from plainwire.decode.layout import S32, U32, U64, Chars, EventLayout, Payload, compile_layout
+
+# enum event_kind
+SSL_DATA = "EVENT_SSL_DATA"
+PROCESS_EXEC = "EVENT_PROCESS_EXEC"
+PROCESS_FORK = "EVENT_PROCESS_FORK"
+PROCESS_EXIT = "EVENT_PROCESS_EXIT"
+LIBRARIES_CHANGED = "EVENT_LIBRARIES_CHANGED"
+
+# enum ssl_data_flag
+SSL_DATA_TRUNCATED = 1
+SSL_DATA_LENGTH_ONLY = 2
+SSL_DATA_UNREADABLE = 4
+SSL_DATA_EARLY = 8
+
+
+class SslDataEvent(NamedTuple):
+    """ssl_data_event_t"""
+
+    kind: U32
+    type: U32
+    timestamp_ns: U64
+    pid: U32
+    tid: U32
+    uid: U32
+    library: U32
+    ssl: U64
+    sequence: U64
+    call_length: U64
+    offset: U32
+    flags: U32
+    fd: S32
+    version: U32
+    bio_type: U32
+    data_len: U32
+    comm: Chars
+    thread_comm: Chars
+    data: Annotated[bytes, Payload("data_len")]
+
+
+class ProcessEvent(NamedTuple):
+    """process_event_t"""
+
+    kind: U32
+    pid: U32
+    timestamp_ns: U64
+    parent_pid: U32
+    stopped: U32
+    comm: Chars
+
+
+class ExecEvent(NamedTuple):
+    """exec_event_t"""
+
+    kind: U32
+    pid: U32
+    timestamp_ns: U64
+    uid: U32
+    stopped: U32
+    filename_len: U32
+    text_len: U32
+    comm: Chars
+    text: Annotated[bytes, Payload("text_len")]
+
+
+def ssl_data_layout(btf: Btf) -> EventLayout[SslDataEvent]:
+    """Raises AbiMismatchError."""
+    return compile_layout(SslDataEvent, "ssl_data_event_t", btf)
+
+
+def process_layout(btf: Btf) -> EventLayout[ProcessEvent]:
+    """Raises AbiMismatchError."""
+    return compile_layout(ProcessEvent, "process_event_t", btf)
+
+
+def exec_layout(btf: Btf) -> EventLayout[ExecEvent]:
+    """Raises AbiMismatchError."""
+    return compile_layout(ExecEvent, "exec_event_t", btf)
+
+
+def event_kinds(btf: Btf) -> dict[str, int]:
+    """enum event_kind: what the first field of a sample says."""
+    return btf.enum("event_kind") or {}
+
+
+def loss_reasons(btf: Btf) -> list[str]:
+    """Names of the counters in the map `loss_counters`, by index: enum loss_kind without LOSS_, in lower case."""
+    values = btf.enum("loss_kind") or {}
+    ordered = sorted(values.items(), key=lambda item: item[1])
+    return [name.removeprefix("LOSS_").lower() for name, _ in ordered if name != "LOSS_KINDS"]

@@ -1,0 +1,80 @@
+"""Samples as the eBPF programs write them, made from the BTF of the built objects."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from elftools.elf.elffile import ELFFile
+
+import plainwire
+from plainwire.decode.btf import Btf, Kind
+
+OBJECTS = Path(plainwire.__path__[0]) / "bpf_objects"
+
+
+@cache
+def object_btf(name: str) -> bytes:
+    """The section .BTF of a built object: openssl, processes."""
+    with (OBJECTS / f"{name}.x86_64.o").open("rb") as file:
+        section = ELFFile(file).get_section_by_name(".BTF")
+        assert section is not None
+        return bytes(section.data())
+
+
+@cache
+def parsed_btf(name: str) -> Btf:
+    """The same, parsed once."""
+    return Btf(object_btf(name))
+
+
+def pack(object_name: str, struct_name: str, **fields: int | bytes) -> bytes:
+    """One sample: every field at the offset that BTF tells, 0 where not given, the trailing array at its length."""
+    btf = parsed_btf(object_name)
+    structure = btf.struct(struct_name)
+    assert structure is not None
+    sample = bytearray(structure.size)
+    end = structure.size
+    for member in structure.members:
+        value = fields.pop(member.name, None)
+        start, size = member.bit_offset // 8, btf.size_of(member.type_id)
+        if isinstance(value, bytes):
+            assert len(value) <= size
+            sample[start : start + len(value)] = value
+            if member is structure.members[-1] and btf.resolve(member.type_id).kind is Kind.ARRAY:
+                end = start + len(value)
+        elif value is not None:
+            sample[start : start + size] = value.to_bytes(size, "little", signed=value < 0)
+        elif member is structure.members[-1] and member.name in ("data", "text"):
+            end = start
+    assert not fields, f"{struct_name} has no {', '.join(fields)}"
+    return bytes(sample[:end])
+
+
+def ssl_data(data: bytes = b"hello", **fields: int | bytes) -> bytes:
+    """An ssl_data_event_t of a write by curl, unless the fields say otherwise."""
+    values: dict[str, int | bytes] = {
+        "kind": 1,
+        "type": 1,
+        "timestamp_ns": 5_000_000_000,
+        "pid": 100,
+        "tid": 101,
+        "uid": 1000,
+        "library": 7,
+        "ssl": 0x7F00_0000_1000,
+        "call_length": len(data),
+        "fd": 5,
+        "version": 0x0303,
+        "bio_type": 0x0505,
+        "data_len": len(data),
+        "comm": b"curl",
+        "thread_comm": b"worker",
+        "data": data,
+    }
+    return pack("openssl", "ssl_data_event_t", **(values | fields))
+
+
+def process_event(kind: int, pid: int, timestamp_ns: int, parent_pid: int = 0) -> bytes:
+    """A process_event_t: kind 3 is a fork, 4 an exit."""
+    fields = {"kind": kind, "pid": pid, "timestamp_ns": timestamp_ns, "parent_pid": parent_pid}
+    return pack("processes", "process_event_t", **fields)
