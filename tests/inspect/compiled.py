@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Collection
 from pathlib import Path
 
 SOURCE = """
@@ -16,11 +17,16 @@ int SSL_is_data = 3;
 char nothing[4096];
 """
 
-COMPILE = ["cc", "-shared", "-fPIC", "-O0", "-Wl,-soname,libsmall.so.4", "-Wl,--build-id=sha1", "-x", "c", "-"]
+COMPILE = ["cc", "-shared", "-fPIC", "-O0", "-Wl,--build-id=sha1", "-x", "c", "-"]
 
 
-def compile_library(folder: Path, *options: str) -> Path:
-    """A shared library with SSL_read exported, SSL_write and SSL_free in .symtab alone."""
+def compile_library(folder: Path, *options: str, source: str = SOURCE, soname: str = "libsmall.so.4") -> Path:
+    """A shared library; by default with SSL_read exported, SSL_write and SSL_free in .symtab alone."""
     path = folder / "libsmall.so"
-    subprocess.run([*COMPILE, "-o", path, *options], input=SOURCE.encode(), check=True)
+    subprocess.run([*COMPILE, f"-Wl,-soname,{soname}", "-o", path, *options], input=source.encode(), check=True)
     return path
+
+
+def functions(names: Collection[str], *, before: str = "") -> str:
+    """C source of functions that do nothing."""
+    return "\n".join(f"{before} int {name}(void) {{ return {index}; }}" for index, name in enumerate(names))

@@ -12,24 +12,35 @@ import os
 import stat
 import struct
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from plainwire.errors import InputError
+from plainwire.inspect.elf_structures import (
+    DT_GNU_HASH,
+    DT_HASH,
+    DT_NEEDED,
+    DT_SONAME,
+    DT_STRSZ,
+    DT_STRTAB,
+    DT_SYMTAB,
+    FORMATS,
+    MACHINES,
+    NT_GNU_BUILD_ID,
+    PT_DYNAMIC,
+    PT_INTERP,
+    PT_LOAD,
+    PT_NOTE,
+    SHN_XINDEX,
+    SHT_NOBITS,
+    SHT_NOTE,
+    SHT_SYMTAB,
+    Section,
+    Segment,
+)
 from plainwire.inspect.elf_symbols import DynamicTable, Symbol, SymbolTable
-
-MACHINES = {3: "i386", 8: "mips", 20: "ppc", 21: "ppc64", 22: "s390x", 40: "arm", 62: "x86_64", 183: "aarch64",
-            243: "riscv", 258: "loongarch"}  # fmt: skip
-
-PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_NOTE = 1, 2, 3, 4
-SHT_SYMTAB, SHT_NOTE, SHT_NOBITS = 2, 7, 8
-DT_NEEDED, DT_HASH, DT_STRTAB, DT_SYMTAB, DT_STRSZ, DT_SONAME, DT_GNU_HASH = 1, 4, 5, 6, 10, 14, 0x6FFFFEF5
-PF_X, PF_W = 1, 2
-SHN_XINDEX = 0xFFFF
-NT_GNU_BUILD_ID = 3
 
 # The first read takes this much: the ELF header, the program headers and usually the notes in one system call.
 _HEAD_SIZE = 4096
@@ -37,64 +48,6 @@ _MAX_HEADERS = 65536
 _MAX_DYNAMIC_SIZE = 1 << 20
 _MAX_NAME = 4096
 _MAX_NOTE_SIZE = 1 << 16
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A program header. `address` is as linked, before address space randomisation."""
-
-    type: int
-    flags: int
-    offset: int
-    address: int
-    file_size: int
-    memory_size: int
-
-    @property
-    def executable(self) -> bool:
-        return bool(self.flags & PF_X)
-
-    @property
-    def writable(self) -> bool:
-        return bool(self.flags & PF_W)
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A section header. `size` counts bytes of memory; a section of type SHT_NOBITS has none in the file."""
-
-    name: str
-    type: int
-    flags: int
-    address: int
-    offset: int
-    size: int
-    link: int
-    entry_size: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Format:
-    """How this file's class and byte order lay out its structures."""
-
-    header: struct.Struct
-    segment: struct.Struct
-    section: struct.Struct
-    dynamic: struct.Struct
-
-
-def _format(order: str, bits: int) -> _Format:
-    word = "Q" if bits == 64 else "I"
-    segment = "IIQQQQQQ" if bits == 64 else "IIIIIIII"
-    return _Format(
-        header=struct.Struct(f"{order}16xHHI{word}{word}{word}IHHHHHH"),
-        segment=struct.Struct(order + segment),
-        section=struct.Struct(f"{order}II{word}{word}{word}{word}II{word}{word}"),
-        dynamic=struct.Struct(f"{order}{word}{word}"),
-    )
-
-
-_FORMATS = {(order, bits): _format(order, bits) for order in "<>" for bits in (32, 64)}
 
 
 class ElfFile:
@@ -212,7 +165,7 @@ class ElfFile:
             raise self._error("not a valid ELF file: unknown class or byte order")
         self.bits = 32 if head[4] == 1 else 64
         self.byte_order = "<" if head[5] == 1 else ">"
-        self._format = _FORMATS[self.byte_order, self.bits]
+        self._format = FORMATS[self.byte_order, self.bits]
         fields = self._format.header.unpack(self.read_file(0, self._format.header.size))
         (self.type, machine, _version, self.entry, segments_at, self._sections_at, _flags, _header_size,
          segment_size, segment_count, self._section_size, self._section_count, self._names_index) = fields  # fmt: skip
@@ -249,10 +202,10 @@ class ElfFile:
     # --- sections: for people and debuggers; the loader does without, so they may be missing ---
 
     @cached_property
-    def sections(self) -> tuple[Section, ...]:
-        """The section headers; () when the file has none."""
+    def _section_rows(self) -> tuple[list[tuple[int, ...]], int]:
+        """The section headers as they stand in the file, and the index of the one with their names."""
         if not self._sections_at:
-            return ()
+            return [], 0
         form = self._format.section
         if self._section_size != form.size:
             raise self._error(f"not a valid ELF file: section headers of {self._section_size} bytes")
@@ -262,17 +215,27 @@ class ElfFile:
             count, names_index = count or first[5], first[6] if names_index == SHN_XINDEX else names_index
         if count > _MAX_HEADERS:
             raise self._error(f"not a valid ELF file: {count} sections")
-        rows = list(form.iter_unpack(self.read_file(self._sections_at, form.size * count)))
-        names = b""
-        if names_index < len(rows) and rows[names_index][1] != SHT_NOBITS:
-            names = self.read_file(rows[names_index][4], rows[names_index][5])
+        return list(form.iter_unpack(self.read_file(self._sections_at, form.size * count))), names_index
+
+    @cached_property
+    def _section_names(self) -> bytes:
+        rows, index = self._section_rows
+        if index >= len(rows) or rows[index][1] == SHT_NOBITS:
+            return b""
+        return self.read_file(rows[index][4], rows[index][5])
+
+    @cached_property
+    def sections(self) -> tuple[Section, ...]:
+        """The section headers; () when the file has none."""
         return tuple(
-            Section(_string_at(names, name), kind, flags, address, offset, size, link, entry_size)
-            for name, kind, flags, address, offset, size, link, _info, _align, entry_size in rows
+            Section(_string_at(self._section_names, name), kind, flags, address, offset, size, link, entry_size)
+            for name, kind, flags, address, offset, size, link, _info, _align, entry_size in self._section_rows[0]
         )
 
     def section(self, name: str) -> Section | None:
         """The first section of this name."""
+        if name.encode() + b"\0" not in self._section_names:  # nearly always the answer, and quickly
+            return None
         return next((section for section in self.sections if section.name == name), None)
 
     def section_bytes(self, name: str) -> bytes | None:
@@ -365,12 +328,13 @@ class ElfFile:
 
     @cached_property
     def _static_symbols(self) -> SymbolTable | None:
-        for section in self.sections:
-            if section.type == SHT_SYMTAB and section.link < len(self.sections):
-                names = self.sections[section.link]
-                if names.type == SHT_NOBITS:  # a debug file without its symbols
+        rows, _ = self._section_rows
+        for _name, kind, _flags, _address, offset, size, link, *_more in rows:
+            if kind == SHT_SYMTAB and link < len(rows):
+                names = rows[link]
+                if names[1] == SHT_NOBITS:  # a debug file without its symbols
                     return None
-                return SymbolTable(self, section.offset, section.size, names.offset, names.size)
+                return SymbolTable(self, offset, size, names_at=names[4], names_size=names[5])
         return None
 
     def exported(self, names: Collection[str]) -> dict[str, Symbol]:
