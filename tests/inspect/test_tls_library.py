@@ -170,7 +170,7 @@ def test_by_contents(tmp_path: Path, texts: list[str], implementations: list[str
 def test_go_programs_with_and_without_tls(tmp_path: Path, section: str) -> None:
     go = r"""
     __attribute__((section(".go.buildinfo"))) const char info[] =
-        "\xff Go buildinf:\x08\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x08go1.26.3\x30path";
+        "\xff Go buildinf:\x08\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x08go1.26.3\x05path";
     __attribute__((section("SECTION"))) const char names[] = "fmt.Println\0NAME";
     """.replace("SECTION", section)
     with ElfFile(compile_library(tmp_path, "-s", source=go.replace("NAME", "crypto/tls.(*Conn).Read"))) as elf:
