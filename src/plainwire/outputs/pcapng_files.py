@@ -85,6 +85,7 @@ class PcapngFiles:
             self._rotate(time_ns)
         self._writer.secrets(key_log)
         if self._rotates:
+            self._forget_old_secrets(time_ns)
             self._secrets.append((time_ns, key_log))
 
     def packet(self, interface: int, time_ns: int, data: bytes, length: int, options: bytes = b"") -> None:
@@ -115,9 +116,12 @@ class PcapngFiles:
             return True
         return self._max_ns is not None and time_ns - self._first_ns >= self._max_ns
 
-    def _rotate(self, time_ns: int) -> None:
+    def _forget_old_secrets(self, time_ns: int) -> None:
         while self._secrets and self._secrets[0][0] < time_ns - _SECRETS_KEPT_NS:
             self._secrets.popleft()
+
+    def _rotate(self, time_ns: int) -> None:
+        self._forget_old_secrets(time_ns)
         self._finish()
         self._writer = self._open_next()
 
