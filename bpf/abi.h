@@ -3,8 +3,8 @@
  * Every structure, enum and constant that the eBPF programs share with userspace, and their only definition. Userspace
  * takes offsets and sizes from the BTF that the compiler writes for them (src/plainwire/decode/).
  *
- * Each event begins with `kind` and `timestamp_ns`, since one buffer carries events of several kinds. A payload stands
- * last, so that an event can be sent at its actual length.
+ * Each event begins with `kind`, 4 bytes of its own and `timestamp_ns`, since one buffer carries events of several
+ * kinds; what a module sends goes on with `pid`. A payload stands last, so that an event can be sent at its actual length.
  */
 #ifndef PLAINWIRE_ABI_H
 #define PLAINWIRE_ABI_H

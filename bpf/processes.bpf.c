@@ -76,6 +76,12 @@ static __always_inline void emit_process_event(void *ctx, __u32 kind, __u32 pid,
 		count_loss(LOSS_PROCESS_EVENTS, 1);
 }
 
+/* Whether userspace needs to know of this process: its events have no name, and its libraries no probes, otherwise. */
+static __always_inline bool is_watched(__u32 pid)
+{
+	return !filter_pids || bpf_map_lookup_elem(&target_pids, &pid);
+}
+
 static __always_inline bool is_new(void *known, void *key)
 {
 	__u64 now = bpf_ktime_get_ns();
@@ -108,7 +114,8 @@ int process_fork(struct bpf_raw_tracepoint_args *ctx)
 	flags = bpf_map_lookup_elem(&target_pids, &parent_pid);
 	if (flags && *flags & TARGET_FOLLOW)
 		bpf_map_update_elem(&target_pids, &pid, flags, BPF_ANY);
-	emit_process_event(ctx, EVENT_PROCESS_FORK, pid, parent_pid, false);
+	if (is_watched(parent_pid))
+		emit_process_event(ctx, EVENT_PROCESS_FORK, pid, parent_pid, false);
 	return 0;
 }
 
@@ -120,8 +127,9 @@ int process_exit(struct bpf_raw_tracepoint_args *ctx)
 
 	if (BPF_CORE_READ(task, signal, live.counter) > 0) /* a thread; others go on */
 		return 0;
+	if (is_watched(pid))
+		emit_process_event(ctx, EVENT_PROCESS_EXIT, pid, 0, false);
 	bpf_map_delete_elem(&target_pids, &pid);
-	emit_process_event(ctx, EVENT_PROCESS_EXIT, pid, 0, false);
 	return 0;
 }
 
@@ -156,7 +164,11 @@ int process_exec(struct bpf_raw_tracepoint_args *ctx)
 	__u32 index = 0, pid = bpf_get_current_pid_tgid() >> 32;
 	__u32 *held = bpf_map_lookup_elem(&exec_buffer_claims, &index);
 	struct exec_event_t *event = bpf_map_lookup_elem(&exec_buffer_heap, &index);
-	bool new_file = is_new(&known_executables, &key) && BPF_CORE_READ(inode, i_size) >= MIN_TLS_FILE_SIZE;
+	bool new_file;
+
+	if (!is_watched(pid))
+		return 0;
+	new_file = is_new(&known_executables, &key) && BPF_CORE_READ(inode, i_size) >= MIN_TLS_FILE_SIZE;
 
 	if (!event || !claim(held)) {
 		count_loss(LOSS_PROCESS_EVENTS, 1);
@@ -230,6 +242,8 @@ int BPF_KPROBE(probe__dl_debug_state)
 	__u64 r_debug = PT_REGS_IP(ctx) + distance;
 	__u32 pid = bpf_get_current_pid_tgid() >> 32;
 
+	if (!is_watched(pid))
+		return 0;
 	if (distance && ((__u32)read_user_word(r_debug + R_DEBUG_STATE) != RT_CONSISTENT || !has_new_library(r_debug)))
 		return 0;
 	emit_process_event(ctx, EVENT_LIBRARIES_CHANGED, pid, 0, stop_wanted(pid) && bpf_send_signal(SIGSTOP) == 0);

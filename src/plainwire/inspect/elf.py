@@ -40,7 +40,7 @@ from plainwire.inspect.elf_structures import (
     Section,
     Segment,
 )
-from plainwire.inspect.elf_symbols import DynamicTable, Symbol, SymbolTable
+from plainwire.inspect.elf_symbols import STT_OBJECT, DynamicTable, Symbol, SymbolTable
 
 # The first read takes this much: the ELF header, the program headers and usually the notes in one system call.
 _HEAD_SIZE = 4096
@@ -341,6 +341,11 @@ class ElfFile:
         """Those of `names` that are defined functions visible to other files (.dynsym). Takes microseconds a name."""
         table = self._dynamic_symbols
         return table.find(names) if table else {}
+
+    def exported_variable(self, name: str) -> Symbol | None:
+        """A variable that is visible to other files (.dynsym)."""
+        table = self._dynamic_symbols
+        return table.find([name], STT_OBJECT).get(name) if table else None
 
     def symbols(self, names: Collection[str]) -> dict[str, Symbol]:
         """Those of `names` that are functions defined here, exported (.dynsym) or not (.symtab)."""

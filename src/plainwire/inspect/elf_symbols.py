@@ -17,6 +17,7 @@ from typing import Protocol
 from plainwire.errors import InputError
 
 STT_FUNC = 2
+STT_OBJECT = 1
 SHN_UNDEF = 0
 # Tables are searched in pieces of this size, so that a file of any size costs little memory.
 _CHUNK = 1 << 20
@@ -28,7 +29,7 @@ _MAX_TABLE = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """A function defined in a file. `address` is as linked; `size` is in bytes, 0 where the file does not say."""
+    """A function or variable defined in a file. `address` is as linked; `size` is in bytes, 0 where that is not said."""
 
     name: str
     address: int
@@ -57,16 +58,16 @@ class SymbolTable:
         if max(symbols_size, names_size) > _MAX_TABLE:
             raise InputError(f"{file.name}: not a valid ELF file: a symbol table of over {_MAX_TABLE} bytes")
 
-    def _symbol(self, name: str, fields: tuple[int, ...]) -> Symbol | None:
-        """The symbol if it is a function defined in this file."""
+    def _symbol(self, name: str, fields: tuple[int, ...], kind: int = STT_FUNC) -> Symbol | None:
+        """The symbol if it is a function (or what else `kind` says) defined in this file."""
         if self._file.bits == 64:
             _, info, _, section, address, size = fields
         else:
             _, address, size, info, _, section = fields
-        return Symbol(name, address, size) if info & 15 == STT_FUNC and section != SHN_UNDEF else None
+        return Symbol(name, address, size) if info & 15 == kind and section != SHN_UNDEF else None
 
-    def find(self, names: Collection[str]) -> dict[str, Symbol]:
-        """Those of `names` that are functions defined here.
+    def find(self, names: Collection[str], kind: int = STT_FUNC) -> dict[str, Symbol]:
+        """Those of `names` that are functions (or what else `kind` says) defined here.
 
         The names are looked for in the string table first, by a search in C, instead of looking at each symbol.
         """
@@ -76,7 +77,7 @@ class SymbolTable:
         name_of: dict[int, str] = {}
         for group in groups.values():
             name_of.update(self._name_indices(group))
-        return self._symbols_named(name_of) if name_of else {}
+        return self._symbols_named(name_of, kind) if name_of else {}
 
     def _name_indices(self, names: list[str]) -> Iterator[tuple[int, str]]:
         """Where in the string table these names stand, which begin alike: one search for all of them."""
@@ -96,7 +97,7 @@ class SymbolTable:
                 at = chunk.find(prefix, at + 1)
             start += _CHUNK
 
-    def _symbols_named(self, name_of: dict[int, str]) -> dict[str, Symbol]:
+    def _symbols_named(self, name_of: dict[int, str], kind: int) -> dict[str, Symbol]:
         found: dict[str, Symbol] = {}
         step = self._entry.size
         words = step // 4
@@ -113,7 +114,7 @@ class SymbolTable:
                 at, misplaced = divmod(match.start(), 4)
                 if not misplaced:
                     name = indices[match[0]]
-                    symbol = self._symbol(name, self._entry.unpack_from(chunk, at * step))
+                    symbol = self._symbol(name, self._entry.unpack_from(chunk, at * step), kind)
                     if symbol:
                         found.setdefault(name, symbol)
                 match = pattern.search(starts, match.start() + 1)
@@ -158,16 +159,16 @@ class DynamicTable(SymbolTable):
             count = max(names_at - symbols_at, 0) // entry_size
         super().__init__(file, symbols_at, count * entry_size, names_at, names_size)
 
-    def find(self, names: Collection[str]) -> dict[str, Symbol]:
+    def find(self, names: Collection[str], kind: int = STT_FUNC) -> dict[str, Symbol]:
         if self._gnu_hash is None:
-            return super().find(names)
+            return super().find(names, kind)
         found: dict[str, Symbol] = {}
         for name in names:
             encoded = name.encode() + b"\0"
             for index in self._gnu_hash.candidates(encoded[:-1]):
                 at = self._symbols_at + index * self._entry.size
                 fields = self._entry.unpack(self._file.read_file(at, self._entry.size))
-                symbol = self._symbol(name, fields)
+                symbol = self._symbol(name, fields, kind)
                 if symbol and self._name_is(fields[0], encoded):
                     found[name] = symbol
                     break

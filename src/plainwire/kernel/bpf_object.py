@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import platform
 import re
 import sys
@@ -10,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from plainwire.errors import KernelUnsupportedError, PermissionMissingError, PlainwireError
-from plainwire.kernel.libbpf import check, check_pointer, ffi, lib, take_messages
+from plainwire.errors import PlainwireError
+from plainwire.kernel.libbpf import KernelError, check, check_pointer, ffi, lib, take_messages
 from plainwire.kernel.maps import BpfMap
 from plainwire.kernel.syscalls import BPF_TRACE_UPROBE_MULTI
 
@@ -105,16 +107,11 @@ class BpfObject:
         if result == 0:
             return
         messages = take_messages()
-        useful = verifier_lines(messages)
-        try:
+        if result in (-errno.EPERM, -errno.EACCES) and "BEGIN PROG LOAD LOG" not in messages:
             check(result, f"load the eBPF object {self.name}")
-        except PermissionMissingError:
-            # The verifier says EACCES too, for a program that it finds unsafe.
-            if "BEGIN PROG LOAD LOG" in messages:
-                raise KernelUnsupportedError(f"the kernel refuses a program of {self.name}: {useful}") from None
-            raise
-        except KernelUnsupportedError as error:
-            raise KernelUnsupportedError(f"{error}: {useful}") from None
+        # The verifier says EACCES too, of a program that it finds unsafe.
+        reason = verifier_lines(messages)
+        raise KernelError(-result, f"the kernel refuses a program of {self.name} ({os.strerror(-result)}): {reason}")
 
     def map(self, name: str) -> BpfMap:
         """A map of the loaded object."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import struct
 import time
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from operator import itemgetter
-from typing import Any, Protocol
+from typing import Any
 
 from plainwire.kernel.libbpf import check, check_pointer, ffi, lib
 from plainwire.kernel.maps import possible_cpus
@@ -21,29 +22,34 @@ _MAX_ROUND_BYTES = 16 << 20
 _PERF_SETTLE_NS = 1_000_000
 
 
-class EventBuffer(Protocol):
-    """What a ring and a perf array have in common."""
+class EventBuffer(ABC):
+    """What a ring and a perf array have in common.
 
-    fd: int  # of the map that event maps share
+    fd: of the map that event maps share. wakeup_fd: readable when there is something to read; None: look from time to
+    time. lost: samples that the kernel dropped and the programs could not count.
+    """
+
+    fd: int
     is_ring: bool
-    wakeup_fd: int | None  # readable when there is something to read; None: poll by time
-    lost: int  # samples that the kernel dropped and the programs could not count
+    wakeup_fd: int | None = None
+    lost: int = 0
 
+    @abstractmethod
     def drain(self, *, final: bool = False) -> tuple[list[bytes], bool]:
         """The samples that are there, in order, and whether there may be more (a bound was reached).
 
         final: nothing is written any more, so nothing is held back for the sake of order.
         """
 
+    @abstractmethod
     def close(self) -> None:
         """Give the buffer up."""
 
 
-class RingBuffer:
+class RingBuffer(EventBuffer):
     """One BPF_MAP_TYPE_RINGBUF for all CPUs: samples come in the order in which they were reserved."""
 
     is_ring = True
-    lost = 0
 
     def __init__(self, size: int) -> None:
         """size: bytes, a power of two of at least a page."""
@@ -56,7 +62,7 @@ class RingBuffer:
         self._ring = check_pointer(
             lib.ring_buffer__new(self.fd, self._callback, ffi.NULL, ffi.NULL), "map the ring buffer"
         )
-        self.wakeup_fd: int | None = lib.ring_buffer__epoll_fd(self._ring)
+        self.wakeup_fd = lib.ring_buffer__epoll_fd(self._ring)
 
     def _make_callback(self) -> Any:
         buffer, room = ffi.buffer, [_MAX_ROUND_BYTES]
@@ -82,14 +88,13 @@ class RingBuffer:
         lib.ring_buffer__free(self._ring)
 
 
-class PerfBuffer:
+class PerfBuffer(EventBuffer):
     """One perf ring for each CPU. Samples are put into order by time; the newest are held back for a round.
 
     Nobody is woken for a sample: a wake-up costs the traced program more than the capture itself.
     """
 
     is_ring = False
-    wakeup_fd = None
 
     _LIBBPF_PERF_EVENT_CONT = -2
     _PERF_RECORD_LOST = 2
@@ -102,7 +107,6 @@ class PerfBuffer:
         self.fd = check(
             lib.bpf_map_create(_BPF_MAP_TYPE_PERF_EVENT_ARRAY, b"events", 4, 4, cpus, ffi.NULL), "create a perf array"
         )
-        self.lost = 0
         self._samples: list[tuple[int, bytes]] = []
         self._callback = ffi.callback("perf_buffer_event_fn", self._keep)
         # struct perf_event_attr of <linux/perf_event.h>: PERF_TYPE_SOFTWARE, PERF_COUNT_SW_BPF_OUTPUT,

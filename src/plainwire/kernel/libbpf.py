@@ -11,7 +11,7 @@ from typing import Any
 
 import cffi
 
-from plainwire.errors import KernelUnsupportedError, PermissionMissingError, PlainwireError
+from plainwire.errors import PlainwireError
 
 ffi = cffi.FFI()
 ffi.cdef(
@@ -98,6 +98,14 @@ ffi.cdef(
 )
 
 
+class KernelError(PlainwireError):
+    """The kernel refused; `number` is the errno."""
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(message)
+        self.number = number
+
+
 def _open_library() -> Any:
     try:
         return ffi.dlopen("libbpf.so.1")
@@ -144,11 +152,12 @@ def check_pointer(pointer: Any, what: str) -> Any:
     return pointer
 
 
-def kernel_error(number: int, what: str) -> PlainwireError:
-    """The error of plainwire that says what errno `number` means for the user."""
+def kernel_error(number: int, what: str) -> KernelError:
+    """The error that says what errno `number` means for the user."""
     if number in (errno.EPERM, errno.EACCES):
-        return PermissionMissingError(
+        return KernelError(
+            number,
             f"{what}: not permitted; run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE"
-            " (`plainwire doctor` tells which is missing)"
+            " (`plainwire doctor` tells which is missing)",
         )
-    return KernelUnsupportedError(f"{what}: {os.strerror(number)} ({errno.errorcode.get(number, number)})")
+    return KernelError(number, f"{what}: {os.strerror(number)} ({errno.errorcode.get(number, number)})")

@@ -27,7 +27,7 @@ class BpfMap:
         self.value_size = value_size
 
     def update(self, key: bytes, value: bytes) -> None:
-        """Set one entry. KernelUnsupportedError (E2BIG) where the map is full."""
+        """Set one entry. KernelError (E2BIG) where the map is full."""
         check(lib.bpf_map_update_elem(self.fd, key, value, 0), f"write to the map {self.name}")
 
     def delete(self, key: bytes) -> None:

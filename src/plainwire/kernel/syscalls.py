@@ -9,6 +9,7 @@ import struct
 
 from plainwire.kernel.libbpf import kernel_error
 
+BPF_PROG_LOAD = 5
 BPF_LINK_CREATE = 28
 BPF_TRACE_UPROBE_MULTI = 48
 _SYS_BPF = {"x86_64": 321, "aarch64": 280}[platform.machine()]
@@ -22,6 +23,28 @@ def bpf(command: int, attributes: ctypes.Array[ctypes.c_char], what: str) -> int
     if result < 0:
         raise kernel_error(ctypes.get_errno(), what)
     return int(result)
+
+
+def load_program(program_type: int, instructions: bytes, what: str, *, expected_attach_type: int = 0) -> int:
+    """Load a program without libbpf, as feature probes do. Returns its descriptor."""
+    licence = ctypes.create_string_buffer(b"GPL")
+    code = ctypes.create_string_buffer(instructions, len(instructions))
+    attributes = ctypes.create_string_buffer(
+        struct.pack(
+            "=IIQQIIQI",
+            program_type,
+            len(instructions) // 8,
+            ctypes.addressof(code),
+            ctypes.addressof(licence),
+            0,  # log_level, log_size, log_buf: no log
+            0,
+            0,
+            0,
+        )
+        + struct.pack("=I16sII", 0, b"", 0, expected_attach_type),
+        72,
+    )
+    return bpf(BPF_PROG_LOAD, attributes, what)
 
 
 def link_uprobe_multi(

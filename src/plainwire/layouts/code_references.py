@@ -12,7 +12,8 @@ import struct
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
-from plainwire.inspect.elf import ElfFile, Segment
+from plainwire.inspect.elf import ElfFile
+from plainwire.inspect.elf_structures import Segment
 
 ET_EXEC = 2
 

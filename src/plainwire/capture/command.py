@@ -1,0 +1,97 @@
+"""Starts the command that a capture was asked to run: as the user who called sudo, and not before it is let go."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from plainwire.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The user who called sudo."""
+
+    uid: int
+    gid: int
+
+
+def sudo_caller() -> Caller | None:
+    """Who stands behind root: SUDO_UID and SUDO_GID of sudo(8). None where there is nobody else."""
+    uid, gid = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
+    if os.geteuid() != 0 or not uid.isdecimal() or not gid.isdecimal() or uid == "0":
+        return None
+    return Caller(int(uid), int(gid))
+
+
+class Command:
+    """A child process that waits, before it runs its program, until `release()`.
+
+    So it can be made a target while it can't yet send a byte.
+    """
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.arguments = tuple(arguments)
+        self.status: int | None = None  # exit status as a shell gives it: 128 + N for a signal
+        go_reader, self._go = os.pipe2(os.O_CLOEXEC)
+        self._failure, failure_writer = os.pipe2(os.O_CLOEXEC)
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.close(self._go)
+            self._run(go_reader, failure_writer)
+        os.close(go_reader)
+        os.close(failure_writer)
+        self.pidfd = os.pidfd_open(self.pid)
+
+    def _run(self, go_reader: int, failure_writer: int) -> None:
+        """In the child. Never returns."""
+        try:
+            if os.read(go_reader, 1):
+                _become_caller()
+                for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
+                    signal.signal(number, signal.SIG_DFL)
+                os.execvp(self.arguments[0], self.arguments)
+        except OSError as error:
+            os.write(failure_writer, (error.strerror or str(error)).encode())
+        finally:
+            os._exit(127)
+
+    def release(self) -> None:
+        """Let it run its program. Raises InputError if there is none of that name."""
+        os.write(self._go, b"g")
+        os.close(self._go)
+        self._go = -1
+        failure = os.read(self._failure, 4096)
+        os.close(self._failure)
+        if failure:
+            self.wait()
+            raise InputError(f"can't run {self.arguments[0]}: {failure.decode()}")
+
+    def wait(self) -> int:
+        """Wait for its end; its exit status."""
+        if self.status is None:
+            _, status = os.waitpid(self.pid, 0)
+            code = os.waitstatus_to_exitcode(status)
+            self.status = 128 - code if code < 0 else code
+        return self.status
+
+    def abandon(self) -> None:
+        """End a command that was never released: it sees the pipe closed."""
+        if self._go >= 0:
+            os.close(self._go)
+            self._go = -1
+            self.wait()
+
+
+def _become_caller() -> None:
+    caller = sudo_caller()
+    if caller is None:
+        return
+    user = pwd.getpwuid(caller.uid)
+    os.initgroups(user.pw_name, caller.gid)
+    os.setgid(caller.gid)
+    os.setuid(caller.uid)
+    os.environ.update(HOME=user.pw_dir, USER=user.pw_name, LOGNAME=user.pw_name, SHELL=user.pw_shell)

@@ -1,0 +1,161 @@
+"""Finds the files to attach to: what running and new processes map, and what the loader's cache names.
+
+A file is attached once for all the processes that map it, whatever path they know it by. Whether it is served by a
+module is decided by its soname and the functions that it defines, never by its path.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from plainwire.decode.records import LibraryFacts
+from plainwire.errors import InputError, PlainwireError
+from plainwire.inspect import process
+from plainwire.inspect.elf import ElfFile
+from plainwire.inspect.loader_cache import cached_libraries
+from plainwire.inspect.tls_library import identify
+from plainwire.kernel.engine import Engine
+from plainwire.modules import Module
+
+# The function that dynamic linkers call when their list of libraries changes, and glibc's variable that holds it.
+_LOADER_FUNCTION = "_dl_debug_state"
+_LOADER_VARIABLE = "_r_debug"
+
+FileIdentity = tuple[int, int]  # device and inode, as fstat(2) tells
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What one file has for the modules: file offsets of functions, by module; of the linker's hook."""
+
+    build_id: str | None
+    offsets: dict[str, dict[str, int]]
+    loader_offset: int | None
+    loader_distance: int
+
+
+class Discovery:
+    """Attaches what it is shown, each file once.
+
+    everywhere: probes work in every process that maps a file; else only in the process in which it was found (a
+    capture of certain processes alone: others then cost nothing). warn: receives one line for what can't be attached.
+    """
+
+    def __init__(
+        self, engine: Engine, modules: Iterable[Module], *, everywhere: bool, warn: Callable[[str], None]
+    ) -> None:
+        self._engine = engine
+        self._modules = tuple(modules)
+        self._required = frozenset().union(*(module.required for module in self._modules))
+        self._everywhere = everywhere
+        self._warn = warn
+        self._mapped: set[tuple[object, ...]] = set()  # as /proc/PID/maps tells them: not opened again
+        self._attached: set[tuple[FileIdentity, int]] = set()
+        self._loaders: set[FileIdentity] = set()
+        self._new: list[LibraryFacts] = []
+        self._next_id = 1
+
+    def take_new(self) -> list[LibraryFacts]:
+        """The files attached since the last call."""
+        new, self._new = self._new, []
+        return new
+
+    @property
+    def count(self) -> int:
+        """How many files are attached."""
+        return self._next_id - 1
+
+    def attach_cached(self) -> None:
+        """Attach the TLS libraries that programs will find by the loader's cache, before anything maps them."""
+        for library in cached_libraries(lambda soname: "ssl" in soname or "tls" in soname):
+            if library.machine == platform.machine():
+                with suppress(PlainwireError):
+                    self.attach_path(Path(library.path), required=False)
+
+    def attach_path(self, path: Path, *, required: bool = True, pid: int = 0) -> None:
+        """Attach one file. required: InputError if no module can use it."""
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise InputError(f"{path}: can't be read: {error.strerror}") from None
+        try:
+            if not self._attach(fd, str(path), pid) and required:
+                names = ", ".join(sorted(self._required))
+                raise InputError(f"{path}: defines none of the functions that can be captured ({names})")
+        finally:
+            os.close(fd)
+
+    def scan_all(self) -> None:
+        """Look at what every running process maps."""
+        for pid in process.pids():
+            self.scan(pid)
+
+    def scan(self, pid: int) -> None:
+        """Look at what one process maps. Nothing happens if it is gone, or not ours to look at."""
+        with suppress(PlainwireError):
+            for mapped in process.mapped_files(pid):
+                identity = (mapped.device, mapped.inode, mapped.path, 0 if self._everywhere else pid)
+                if identity in self._mapped:
+                    continue
+                self._mapped.add(identity)
+                with suppress(PlainwireError):
+                    fd = process.open_mapped(pid, mapped)
+                    try:
+                        self._attach(fd, mapped.path, 0 if self._everywhere else pid)
+                    finally:
+                        os.close(fd)
+
+    def _attach(self, fd: int, path: str, pid: int) -> bool:
+        """Whether a module serves this file."""
+        status = os.fstat(fd)
+        identity = (status.st_dev, status.st_ino)
+        if (identity, pid) in self._attached:
+            return True
+        with ElfFile(fd, name=path) as elf:
+            if elf.bits != 64 or elf.machine != platform.machine():
+                self._refuse_foreign(elf, path)
+                return False
+            findings = self._look(elf)
+        through = f"/proc/self/fd/{fd}"  # leads to a deleted file too, and into a container's root
+        if findings.loader_offset is not None and identity not in self._loaders:
+            self._loaders.add(identity)
+            self._engine.watch_loader(through, findings.loader_offset, findings.loader_distance)
+        for module in self._modules:
+            offsets = findings.offsets.get(module.name)
+            if not offsets:
+                continue
+            self._attached.add((identity, pid))
+            try:
+                self._engine.attach_library(module, through, offsets, self._next_id, pid)
+            except PlainwireError as error:
+                self._warn(f"{path} can't be captured: {error}")
+                continue
+            self._new.append(LibraryFacts(self._next_id, module.name, path, findings.build_id))
+            self._next_id += 1
+        return bool(findings.offsets)
+
+    def _look(self, elf: ElfFile) -> Findings:
+        loader = elf.exported([_LOADER_FUNCTION]).get(_LOADER_FUNCTION)
+        variable = elf.exported_variable(_LOADER_VARIABLE) if loader else None
+        library = identify(elf)
+        offsets: dict[str, dict[str, int]] = {}
+        for module in self._modules:
+            if library is not None and library.implementation in module.implementations:
+                found = elf.symbols([hook.function for hook in module.hooks])
+                if module.required & found.keys():
+                    offsets[module.name] = {name: elf.file_offset(symbol.address) for name, symbol in found.items()}
+        return Findings(
+            build_id=elf.build_id if offsets else None,
+            offsets=offsets,
+            loader_offset=elf.file_offset(loader.address) if loader else None,
+            loader_distance=variable.address - loader.address if loader and variable else 0,
+        )
+
+    def _refuse_foreign(self, elf: ElfFile, path: str) -> None:
+        if elf.exported(self._required):
+            self._warn(f"{path} is of {elf.bits}-bit {elf.machine}: only 64-bit {platform.machine()} can be captured")

@@ -1,0 +1,46 @@
+"""What a capture is to do, as the command line and the Python API say it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from plainwire.decode.records import Settings
+
+DEFAULT_BUFFER_SIZE = 64 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureOptions:
+    """Filters of different kinds must all match; of one kind, any.
+
+    pids: these processes; follow: and the ones that they start from now on. uid: processes of this user.
+    comms: processes of these names. libraries: only these files, whatever they are called. modules: names as
+    `plainwire maps` shows them; () means all. command: start it, and capture it and what it starts.
+    buffer_size: bytes between kernel and userspace, a power of two. duration: seconds.
+    userspace_filter: let the kernel send everything and filter here (the reference's mode for kernels before 5.2).
+    """
+
+    pids: tuple[int, ...] = ()
+    follow: bool = False
+    uid: int | None = None
+    comms: tuple[str, ...] = ()
+    libraries: tuple[Path, ...] = ()
+    modules: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    transport: Literal["auto", "ring", "perf"] = "auto"
+    buffer_size: int = DEFAULT_BUFFER_SIZE
+    duration: float | None = None
+    max_events: int | None = None
+    userspace_filter: bool = False
+
+    def settings(self) -> Settings:
+        """The part that is carried out above the records."""
+        return Settings(
+            max_events=self.max_events,
+            userspace_filter=self.userspace_filter,
+            pids=self.pids,
+            uid=self.uid,
+            comms=self.comms,
+        )

@@ -1,0 +1,273 @@
+"""One live capture: starts it, waits for what the kernel tells, and turns it into records."""
+
+from __future__ import annotations
+
+import os
+import platform
+import select
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from importlib.metadata import version
+
+from plainwire.capture.command import Command
+from plainwire.capture.discovery import Discovery
+from plainwire.capture.options import CaptureOptions
+from plainwire.capture.processes import ProcessTracker
+from plainwire.decode import abi
+from plainwire.decode.btf import Btf
+from plainwire.decode.records import (
+    FORMAT,
+    AnyRecord,
+    Clock,
+    End,
+    Header,
+    Layout,
+    Losses,
+    Samples,
+)
+from plainwire.errors import InputError
+from plainwire.inspect import process
+from plainwire.kernel.engine import TARGET_FOLLOW, TARGET_PROCESS, TARGET_STOP, Engine, Filters
+from plainwire.modules import Module, all_modules
+
+# After each round the reader sleeps: while it lags behind, the kernel wakes nobody, and a wake-up for every event
+# would cost the traced program more than the capture itself (docs/architecture.md).
+_PAUSE_S = 0.005
+# A perf buffer wakes nobody at all, so it is looked at as often as this.
+_PERF_PERIOD_S = 0.025
+_CLOCK_PERIOD_NS = 10_000_000_000
+_LOSSES_PERIOD_NS = 1_000_000_000
+
+
+class Session:
+    """Use as a context manager; iterate over `records()` inside. `stop()` may be called from anywhere, also twice."""
+
+    def __init__(self, options: CaptureOptions, warn: Callable[[str], None]) -> None:
+        self.options = options
+        self.modules = _chosen_modules(options.modules)
+        self.command: Command | None = None
+        self._warn = warn
+        self._follow = options.follow or bool(options.command)
+        self._stopped = False
+        self._wake_reader, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._tracker = ProcessTracker()
+        self._last_losses: dict[str, int] = {}
+
+    def __enter__(self) -> Session:
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def _start(self) -> None:
+        options = self.options
+        for pid in options.pids:
+            process.process(pid)  # raises for a pid that is none
+        if options.command:
+            self.command = Command(options.command)
+        pids = (*options.pids, self.command.pid) if self.command else options.pids
+        by_pids = bool(pids) and (self._follow or len(pids) > 1)
+        self._engine = Engine(
+            self.modules,
+            Filters(
+                pid=pids[0] if pids and not by_pids else None,
+                uid=options.uid,
+                by_pids=by_pids,
+                by_comms=bool(options.comms),
+                in_userspace=options.userspace_filter,
+            ),
+            options.transport,
+            options.buffer_size,
+        )
+        for pid in pids:
+            self._engine.add_target(pid, self._target_flags())
+        for comm in options.comms:
+            self._engine.add_comm(comm)
+        self._read_layouts()
+        self._discovery = Discovery(self._engine, self.modules, everywhere=self._follow or not pids, warn=self._warn)
+        for module in self.modules:
+            self._engine.attach_tracepoints(module)
+        self._engine.watch_processes()
+        self._find_libraries(pids)
+
+    def _target_flags(self) -> int:
+        if self.command:
+            return TARGET_PROCESS | TARGET_FOLLOW | TARGET_STOP
+        return TARGET_PROCESS | (TARGET_FOLLOW if self._follow else 0)
+
+    def _find_libraries(self, pids: tuple[int, ...]) -> None:
+        if self.options.libraries:
+            for path in self.options.libraries:
+                for pid in pids if pids and not self._follow else (0,):
+                    self._discovery.attach_path(path, pid=pid)
+        elif self._follow or not pids:
+            self._discovery.attach_cached()
+            self._discovery.scan_all()
+        else:
+            for pid in pids:
+                self._discovery.scan(pid)
+
+    def _read_layouts(self) -> None:
+        self._layouts = self._engine.layouts()
+        btf = Btf(self._layouts["processes"])
+        kinds = abi.event_kinds(btf)
+        self._exec_kind = kinds[abi.PROCESS_EXEC]
+        self._fork_kind = kinds[abi.PROCESS_FORK]
+        self._exit_kind = kinds[abi.PROCESS_EXIT]
+        self._exec_layout = abi.exec_layout(btf)
+        self._process_layout = abi.process_layout(btf)
+
+    @property
+    def library_count(self) -> int:
+        """How many files are attached."""
+        return self._discovery.count
+
+    def stop(self) -> None:
+        """End `records()` after what has been captured by now. Safe in a signal handler."""
+        self._stopped = True
+        with suppress(OSError):
+            os.write(self._wake, b"s")
+
+    def records(self) -> Iterator[AnyRecord]:
+        """Everything that is captured, as it comes, until `stop()`, the end of COMMAND or of the duration."""
+        started = time.monotonic_ns()
+        deadline = started + int(self.options.duration * 1e9) if self.options.duration is not None else None
+        yield Header(
+            FORMAT, version("plainwire"), platform.machine(), platform.release(), started, self.options.settings()
+        )
+        for module in self.modules:
+            yield Layout(module.name, self._layouts[module.name])
+        yield _clock()
+        if self.command:
+            self.command.release()
+        yield from self._capture(started, deadline)
+        self._engine.detach()
+        yield from self._read_processes(final=True)
+        more = True
+        while more:
+            samples, more = self._engine.data.drain(final=True)
+            yield from self._samples(samples)
+        yield from self._losses()
+        yield End(time.monotonic_ns())
+
+    def _capture(self, started: int, deadline: int | None) -> Iterator[AnyRecord]:
+        quiet, busy = select.epoll(), select.epoll()
+        for poll in (quiet, busy):
+            poll.register(self._wake_reader, select.EPOLLIN)
+            if self._engine.processes.wakeup_fd is not None:
+                poll.register(self._engine.processes.wakeup_fd, select.EPOLLIN)
+            if self.command:
+                poll.register(self.command.pidfd, select.EPOLLIN)
+        if self._engine.data.wakeup_fd is not None:
+            busy.register(self._engine.data.wakeup_fd, select.EPOLLIN)
+        next_clock, next_losses, pause_until, unreported = started + _CLOCK_PERIOD_NS, started, 0, False
+        while not self._stopped:
+            now = time.monotonic_ns()
+            if deadline is not None and now >= deadline:
+                break
+            if now < pause_until:
+                ready = quiet.poll((pause_until - now) / 1e9)
+            else:
+                ready = busy.poll(self._patience(now, deadline, next_losses if unreported else None))
+            if self.command and any(fd == self.command.pidfd for fd, _ in ready):
+                break
+            yield from self._read_processes()
+            now = time.monotonic_ns()
+            if now < pause_until:
+                continue
+            samples, more = self._engine.data.drain()
+            if samples:
+                if now >= next_clock:
+                    yield _clock()
+                    next_clock = now + _CLOCK_PERIOD_NS
+                yield from self._samples(samples)
+                unreported = True
+            if unreported and now >= next_losses:
+                yield from self._losses()
+                unreported, next_losses = False, now + _LOSSES_PERIOD_NS
+            pause_until = 0 if more else time.monotonic_ns() + int(_PAUSE_S * 1e9)
+        quiet.close()
+        busy.close()
+
+    def _patience(self, now: int, deadline: int | None, next_losses: int | None) -> float:
+        """Seconds to wait at most; -1 for ever."""
+        moments = [moment for moment in (deadline, next_losses) if moment is not None]
+        if self._engine.data.wakeup_fd is None:
+            moments.append(now + int(_PERF_PERIOD_S * 1e9))
+        return max(0.0, (min(moments) - now) / 1e9) if moments else -1
+
+    def _samples(self, samples: list[bytes]) -> Iterator[AnyRecord]:
+        if not samples:
+            return
+        yield from self._discovery.take_new()
+        # An event's pid is behind kind, 4 bytes, and timestamp_ns (bpf/abi.h).
+        pids = {sample[16:20] for sample in samples}
+        yield from self._tracker.needed(int.from_bytes(pid, "little") for pid in pids)
+        yield Samples(samples)
+
+    def _losses(self) -> Iterator[AnyRecord]:
+        losses = self._engine.losses()
+        if losses != self._last_losses:
+            self._last_losses = losses
+            yield Losses(time.monotonic_ns(), losses)
+
+    def _read_processes(self, *, final: bool = False) -> Iterator[AnyRecord]:
+        more = True
+        while more:
+            samples, more = self._engine.processes.drain(final=final)
+            for sample in samples:
+                yield from self._process_event(sample)
+
+    def _process_event(self, sample: bytes) -> Iterator[AnyRecord]:
+        kind = int.from_bytes(sample[:4], "little")
+        if kind == self._exec_kind:
+            executed = self._exec_layout.read(sample)
+            self._look_at(executed.pid, stopped=bool(executed.stopped))
+            yield from self._tracker.executed(executed)
+            return
+        event = self._process_layout.read(sample)
+        if kind == self._fork_kind:
+            yield from self._tracker.forked(event.pid, event.parent_pid, event.timestamp_ns)
+        elif kind == self._exit_kind:
+            self._tracker.exited(event.pid)
+        else:
+            self._look_at(event.pid, stopped=bool(event.stopped))
+
+    def _look_at(self, pid: int, *, stopped: bool) -> None:
+        """Attach to what a process has just loaded; it may be waiting for that."""
+        if not self.options.libraries:
+            self._discovery.scan(pid)
+        if stopped:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+    def close(self) -> None:
+        """Take everything away. Safe after a failed start."""
+        if self.command:
+            self.command.abandon()
+        engine = getattr(self, "_engine", None)
+        if engine is not None:
+            engine.close()
+            del self._engine
+        for fd in (self._wake_reader, self._wake):
+            with suppress(OSError):
+                os.close(fd)
+
+
+def _clock() -> Clock:
+    return Clock(time.monotonic_ns(), time.time_ns())
+
+
+def _chosen_modules(names: tuple[str, ...]) -> tuple[Module, ...]:
+    modules = all_modules()
+    for name in names:
+        if name not in modules:
+            raise InputError(f"no module {name}; there are: {', '.join(modules)}")
+    return tuple(modules[name] for name in names or modules)

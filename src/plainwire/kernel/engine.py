@@ -1,0 +1,186 @@
+"""The kernel side of a capture: the loaded objects, their shared maps and buffers, and what is attached where."""
+
+from __future__ import annotations
+
+import struct
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+from plainwire.decode.abi import loss_reasons
+from plainwire.decode.btf import Btf
+from plainwire.inspect.elf import ElfFile
+from plainwire.kernel.bpf_object import BpfObject
+from plainwire.kernel.buffers import EventBuffer, open_buffer
+from plainwire.kernel.features import has_ring_buffer, has_uprobe_multi
+from plainwire.kernel.uprobes import Link, attach_raw_tracepoint, attach_uprobes
+from plainwire.modules import Module
+
+Transport = Literal["auto", "ring", "perf"]
+
+# Process events are small and few; what they wait for is not to be behind the data.
+_PROCESS_BUFFER_SIZE = 4 << 20
+_PROCESS_TRACEPOINTS = ("sched_process_fork", "sched_process_exec", "sched_process_exit")
+_SHARED_MAPS = ("target_pids", "target_comms", "loss_counters")
+
+# enum target_flag of bpf/abi.h
+TARGET_PROCESS = 1
+TARGET_FOLLOW = 2
+TARGET_STOP = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What the programs let through: the constants and the switches of bpf/filter.bpf.h."""
+
+    pid: int | None = None
+    uid: int | None = None
+    by_pids: bool = False
+    by_comms: bool = False
+    in_userspace: bool = False
+
+    def constants(self) -> dict[str, int]:
+        """The values of the `const volatile` variables."""
+        return {
+            "less52": int(self.in_userspace),
+            "target_pid": self.pid or 0,
+            "target_uid": self.uid or 0,
+            "target_root": int(self.uid == 0),
+            "filter_pids": int(self.by_pids),
+            "filter_comms": int(self.by_comms),
+        }
+
+
+class Engine:
+    """Loads what a capture needs; nothing is attached until asked for."""
+
+    def __init__(self, modules: Iterable[Module], filters: Filters, transport: Transport, buffer_size: int) -> None:
+        """buffer_size: bytes for the modules' events, a power of two. Raises KernelError where the kernel refuses."""
+        ring = transport == "ring" or (transport == "auto" and has_ring_buffer())
+        self.multi = has_uprobe_multi()
+        self.data: EventBuffer = open_buffer(buffer_size, ring=ring)
+        self.processes: EventBuffer = open_buffer(_PROCESS_BUFFER_SIZE, ring=ring)
+        self._links: list[Link] = []
+        self._constants = {**filters.constants(), "use_ring": int(ring)}
+        self._process_object = self._load("processes", self.processes, share=False)
+        self._target_pids = self._process_object.map("target_pids")
+        self._target_comms = self._process_object.map("target_comms")
+        self._loss_counters = self._process_object.map("loss_counters")
+        self._modules = {module.name: self._load(module.bpf_object, self.data, share=True) for module in modules}
+        self._loss_names = loss_reasons(Btf(self.btf("processes", self._process_object)))
+
+    def _load(self, name: str, buffer: EventBuffer, *, share: bool) -> BpfObject:
+        opened = BpfObject(name)
+        opened.set_constants(self._constants)
+        opened.share_event_buffer(buffer.fd, ring=buffer.is_ring)
+        if share:
+            for shared in _SHARED_MAPS:
+                opened.share_map(shared, self._process_object.map(shared))
+        if self.multi:
+            opened.use_uprobe_multi()
+        opened.load()
+        return opened
+
+    @staticmethod
+    def btf(name: str, loaded: BpfObject) -> bytes:
+        """The .BTF section of an object."""
+        with ElfFile(loaded.path) as elf:
+            section = elf.section_bytes(".BTF")
+        if section is None:
+            raise ValueError(f"{name} was built without BTF")
+        return section
+
+    def layouts(self) -> dict[str, bytes]:
+        """For each module, and for the process events ("processes"), the BTF of its events."""
+        return {
+            "processes": self.btf("processes", self._process_object),
+            **{name: self.btf(name, loaded) for name, loaded in self._modules.items()},
+        }
+
+    def watch_processes(self) -> None:
+        """From now on, process events come."""
+        for tracepoint in _PROCESS_TRACEPOINTS:
+            program = self._process_object.program(tracepoint.removeprefix("sched_"))
+            self._links.append(attach_raw_tracepoint(program, tracepoint))
+
+    def watch_loader(self, path: str, offset: int, distance_to_r_debug: int) -> None:
+        """Be told when a process that uses this dynamic linker has loaded libraries.
+
+        offset: where in the file _dl_debug_state is. distance_to_r_debug: from there to the variable _r_debug; 0 if
+        the linker has none.
+        """
+        self._links += attach_uprobes(
+            self._process_object.program("probe__dl_debug_state"),
+            path,
+            [offset],
+            cookie=distance_to_r_debug,
+            at_return=False,
+            pid=0,
+            multi=self.multi,
+        )
+
+    def attach_tracepoints(self, module: Module) -> None:
+        """Attach what a module needs once, not in each library."""
+        for tracepoint, program in module.tracepoints:
+            self._links.append(attach_raw_tracepoint(self._modules[module.name].program(program), tracepoint))
+
+    def attach_library(self, module: Module, path: str, offsets: Mapping[str, int], cookie: int, pid: int) -> None:
+        """Attach a module's programs in one file.
+
+        offsets: of the functions found, in the file. pid: in one process alone, or 0 for every one.
+        """
+        groups: dict[tuple[str, bool], list[int]] = defaultdict(list)
+        for hook in module.hooks:
+            if hook.function not in offsets:
+                continue
+            # Returns first: an entry without its return would be counted as under way.
+            if hook.on_return is not None:
+                groups[hook.on_return, True].append(offsets[hook.function])
+            groups[hook.entry, False].append(offsets[hook.function])
+        loaded = self._modules[module.name]
+        for (program, at_return), places in sorted(groups.items(), key=lambda group: not group[0][1]):
+            self._links += attach_uprobes(
+                loaded.program(program),
+                path,
+                sorted(set(places)),
+                cookie=cookie,
+                at_return=at_return,
+                pid=pid,
+                multi=self.multi,
+            )
+
+    def add_target(self, pid: int, flags: int) -> None:
+        """Capture this process too. flags: TARGET_*."""
+        self._target_pids.update(struct.pack("=I", pid), struct.pack("=I", flags))
+
+    def remove_target(self, pid: int) -> None:
+        """Capture this process no longer."""
+        self._target_pids.delete(struct.pack("=I", pid))
+
+    def add_comm(self, comm: str) -> None:
+        """Capture the processes of this name too; the kernel keeps 15 bytes of a name."""
+        self._target_comms.update(comm.encode()[:15].ljust(16, b"\0"), b"\1")
+
+    def losses(self) -> dict[str, int]:
+        """The loss counters up to now, by name; buffers' own drops are counted as "buffer_full"."""
+        counters = {name: self._loss_counters.per_cpu_sum(index) for index, name in enumerate(self._loss_names)}
+        counters["buffer_full"] += self.data.lost
+        counters["process_events"] += self.processes.lost
+        return {name: count for name, count in counters.items() if count}
+
+    def detach(self) -> None:
+        """Take every probe away. In parallel, since the kernel waits a grace period for each."""
+        if self._links:
+            with ThreadPoolExecutor(max_workers=32) as pool:
+                list(pool.map(lambda link: link.close(), self._links))
+            self._links.clear()
+
+    def close(self) -> None:
+        """Detach and unload everything."""
+        self.detach()
+        for loaded in (*self._modules.values(), self._process_object):
+            loaded.close()
+        self.data.close()
+        self.processes.close()
