@@ -13,6 +13,7 @@ from plainwire.errors import InputError
 from plainwire.inspect.elf import ElfFile
 from plainwire.inspect.loader_cache import cached_libraries
 from plainwire.inspect.tls_library import IMPLEMENTATIONS, embedded, identify, version, version_library
+from plainwire.modules import all_modules
 
 from .compiled import compile_library, functions
 
@@ -77,6 +78,8 @@ def test_node_has_openssl_in_its_program() -> None:
         assert [library.implementation for library in embedded(elf)] == ["OpenSSL"]
 
 
+MODULE_OF = {name: module.name for module in all_modules().values() for name in module.implementations}
+CAPTURED_BY_FUNCTIONS = [row for row in IMPLEMENTATIONS if row.functions and row.name in MODULE_OF]
 BY_FUNCTIONS = [row for row in IMPLEMENTATIONS if row.functions]
 
 
@@ -85,7 +88,7 @@ def test_by_exported_functions(tmp_path: Path, row) -> None:  # type: ignore[no-
     with ElfFile(compile_library(tmp_path, source=functions(row.functions))) as elf:
         found = identify(elf)
         assert found is not None
-        assert (found.implementation, found.module, found.found_by) == (row.name, row.module, "functions")
+        assert (found.implementation, found.module, found.found_by) == (row.name, MODULE_OF.get(row.name), "functions")
     # One function of several may be a coincidence.
     if len(row.functions) > 1:
         with ElfFile(compile_library(tmp_path, source=functions(row.functions[1:]))) as elf:
@@ -93,13 +96,13 @@ def test_by_exported_functions(tmp_path: Path, row) -> None:  # type: ignore[no-
             assert found is None or found.implementation != row.name
 
 
-@pytest.mark.parametrize("row", [row for row in IMPLEMENTATIONS if row.module], ids=lambda row: row.name)
+@pytest.mark.parametrize("row", CAPTURED_BY_FUNCTIONS, ids=lambda row: row.name)
 def test_by_functions_that_are_not_exported_until_stripped(tmp_path: Path, row) -> None:  # type: ignore[no-untyped-def]
     hidden = functions(row.functions, before='__attribute__((visibility("hidden")))')
     with ElfFile(compile_library(tmp_path, source=hidden)) as elf:
         found = identify(elf)
         assert found is not None
-        assert (found.implementation, found.module) == (row.name, row.module)
+        assert (found.implementation, found.module) == (row.name, MODULE_OF[row.name])
     with ElfFile(compile_library(tmp_path, "-s", source=hidden)) as elf:
         assert identify(elf) is None
 
@@ -124,6 +127,10 @@ def test_by_soname(tmp_path: Path, soname: str, implementation: str | None) -> N
     with ElfFile(compile_library(tmp_path, source="int nothing;", soname=soname)) as elf:
         found = identify(elf)
         assert (found.implementation if found else None) == implementation
+
+
+def test_modules_call_the_implementations_by_the_same_names() -> None:
+    assert MODULE_OF.keys() <= {row.name for row in IMPLEMENTATIONS}
 
 
 def test_gnutls_in_openssls_clothes(tmp_path: Path) -> None:
@@ -176,7 +183,7 @@ def test_go_programs_with_and_without_tls(tmp_path: Path, section: str) -> None:
     with ElfFile(compile_library(tmp_path, "-s", source=go.replace("NAME", "crypto/tls.(*Conn).Read"))) as elf:
         found = identify(elf)
         assert found is not None
-        assert found.implementation == "Go crypto/tls"
+        assert (found.implementation, found.module) == ("Go crypto/tls", MODULE_OF.get("Go crypto/tls"))
         assert version(elf, "Go crypto/tls") == "1.26.3"
     with ElfFile(compile_library(tmp_path, "-s", source=go.replace("NAME", "net/http.Get"))) as elf:
         assert identify(elf) is None

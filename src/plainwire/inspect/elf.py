@@ -42,6 +42,8 @@ from plainwire.inspect.elf_structures import (
 )
 from plainwire.inspect.elf_symbols import STT_OBJECT, DynamicTable, Symbol, SymbolTable
 
+__all__ = ["ElfFile", "Section", "Segment", "Symbol"]
+
 # The first read takes this much: the ELF header, the program headers and usually the notes in one system call.
 _HEAD_SIZE = 4096
 _MAX_HEADERS = 65536

@@ -191,7 +191,10 @@ def _open_checked(path: str, inode: int, *, follow: bool) -> int:
 
 
 def executable(pid: int) -> str | None:
-    """The path of the program that a process runs, as the process sees it; None where there is none to be read."""
+    """The path of the program that a process runs, as the process sees it; None where there is none to be read.
+
+    For people, so that bytes which are no UTF-8 are written as escapes: open /proc/PID/exe instead.
+    """
     try:
         link = os.fsencode(Path(f"/proc/{pid}/exe").readlink())
     except OSError:
@@ -201,7 +204,7 @@ def executable(pid: int) -> str | None:
         link = link.removeprefix(root)
     if link.endswith(_DELETED) and not any(Path(place).exists() for place in _places(pid, os.fsdecode(link))):
         link = link.removesuffix(_DELETED)
-    return os.fsdecode(link)
+    return link.decode("utf-8", "backslashreplace")
 
 
 def process(pid: int) -> Process:

@@ -6,12 +6,14 @@ captured. A further implementation is a further row of IMPLEMENTATIONS.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from plainwire.inspect.elf import ElfFile
+from plainwire.modules import all_modules
 
 _CHUNK = 1 << 20
 _OVERLAP = 512  # longer than any text that a pattern matches
@@ -22,16 +24,16 @@ _GO_TYPE = b"crypto/tls.(*Conn)."
 class Implementation:
     """How a TLS implementation is recognised.
 
-    module: the name of the module that captures it; None when plainwire can't yet.
-    soname: the whole name is matched; wheels put a hash in it ("libssl-8bd944e8.so.3").
-    functions: defined together only by this implementation. Those of a module are what it attaches to.
+    name: what plainwire.modules calls it: a module that serves it makes it captured.
+    soname: up to ".so"; wheels put a hash before that ("libgnutls-8bd944e8.so.30").
+    functions: defined together only by this implementation.
     contents: text in the read-only data of a file that has this implementation linked in.
     version: its text in the implementation's own file or in the library that it needs by a soname with `version_in`.
     family: implementations of which a file holds one; the first row that fits is meant.
+    reason: why it isn't captured, where more can be said than that it isn't yet.
     """
 
     name: str
-    module: str | None = None
     soname: str | None = None
     functions: tuple[str, ...] = ()
     contents: bytes | None = None
@@ -57,7 +59,6 @@ IMPLEMENTATIONS = (
     Implementation("NSS", soname="libssl3", functions=("SSL_ImportFD",), version=rb"Version: NSS (\d+\.\d+(?:\.\d+)*)"),
     Implementation(
         "AWS-LC",
-        module="openssl",
         functions=(*_OPENSSL, "SSL_to_bytes"),
         contents=rb"aws-lc[^\0]{0,200}/" + _CC,
         version=rb"AWS-LC (?:FIPS )?(\d+\.\d+\.\d+)",
@@ -66,7 +67,6 @@ IMPLEMENTATIONS = (
     ),
     Implementation(
         "LibreSSL",
-        module="openssl",
         functions=(*_OPENSSL, "SSL_CTX_load_verify_mem", "SSL_CTX_use_certificate_chain_mem"),
         contents=rb"LibreSSL \d+\.\d+\.\d+",
         version=rb"LibreSSL (\d+\.\d+\.\d+)",
@@ -75,14 +75,12 @@ IMPLEMENTATIONS = (
     ),
     Implementation(
         "BoringSSL",
-        module="openssl",
         functions=(*_OPENSSL, "SSL_CTX_set_grease_enabled"),
         contents=_CC,
         family="OpenSSL",
     ),
     Implementation(
         "OpenSSL",
-        module="openssl",
         functions=_OPENSSL,
         contents=rb"ssl/ssl_lib\.c\0",
         version=rb"OpenSSL (\d+\.\d+\.\d+[a-z]*(?:-[a-z0-9]+)*)\+?[a-z]* +\d+ [A-Z][a-z]{2} \d{4}",
@@ -119,8 +117,19 @@ _SONAMES = [
     (re.compile(rf"(?:{row.soname})(?:-[0-9a-f]{{8}})?\.so(?:[.\d]*)"), row) for row in IMPLEMENTATIONS if row.soname
 ]
 _FUNCTIONS = tuple(dict.fromkeys(name for row in IMPLEMENTATIONS for name in row.functions))
-_CAPTURED_FUNCTIONS = tuple(dict.fromkeys(name for row in IMPLEMENTATIONS if row.module for name in row.functions))
 _STRIPPED = "it is linked in, and the names of its functions have been stripped"
+
+
+@functools.cache
+def _modules() -> dict[str, str]:
+    """The module that captures an implementation, by the implementation's name."""
+    return {name: module.name for module in all_modules().values() for name in module.implementations}
+
+
+@functools.cache
+def _captured_functions() -> tuple[str, ...]:
+    rows = (row for row in IMPLEMENTATIONS if row.name in _modules())
+    return tuple(dict.fromkeys(name for row in rows for name in row.functions))
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +158,7 @@ def identify(elf: ElfFile) -> TlsLibrary | None:
                 return _found(row, "soname")
     exported = elf.exported(_FUNCTIONS)
     # Only functions that a module attaches to are worth the search of the table that strip(1) removes.
-    functions = exported or elf.symbols(_CAPTURED_FUNCTIONS)
+    functions = exported or elf.symbols(_captured_functions())
     if functions:
         for row in IMPLEMENTATIONS:
             if row.functions and all(name in functions for name in row.functions):
@@ -169,7 +178,8 @@ def embedded(elf: ElfFile) -> tuple[TlsLibrary, ...]:
     for chunk in _read_only_data(elf):
         for row, pattern in patterns:
             if row.name not in found and pattern.search(chunk):
-                found[row.name] = replace(_found(row, "contents"), module=None, reason=row.reason or _reason(row))
+                reason = _STRIPPED if row.name in _modules() else _not_yet(row)
+                found[row.name] = TlsLibrary(row.name, None, "contents", reason)
     families: dict[str, TlsLibrary] = {}
     for row in IMPLEMENTATIONS:
         if row.name in found:
@@ -201,11 +211,12 @@ def version_library(elf: ElfFile, implementation: str) -> str | None:
 
 
 def _found(row: Implementation, found_by: Literal["soname", "functions", "contents"]) -> TlsLibrary:
-    return TlsLibrary(row.name, row.module, found_by, None if row.module else row.reason or _reason(row))
+    module = _modules().get(row.name)
+    return TlsLibrary(row.name, module, found_by, None if module else _not_yet(row))
 
 
-def _reason(row: Implementation) -> str:
-    return _STRIPPED if row.module else f"plainwire cannot capture {row.name} yet"
+def _not_yet(row: Implementation) -> str:
+    return row.reason or f"plainwire cannot capture {row.name} yet"
 
 
 def _is_go(elf: ElfFile) -> bool:
