@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self, TypedDict, Unpack
 
 from plainwire.decode.records import Settings
 
 DEFAULT_BUFFER_SIZE = 64 << 20
+
+
+Transport = Literal["auto", "ring", "perf"]
+
+
+class OptionFields(TypedDict, total=False):
+    """The fields of CaptureOptions as keyword arguments, which take any iterable."""
+
+    pids: Iterable[int]
+    follow: bool
+    uid: int | None
+    comms: Iterable[str]
+    libraries: Iterable[Path]
+    modules: Iterable[str]
+    command: Iterable[str]
+    transport: Transport
+    buffer_size: int
+    duration: float | None
+    max_events: int | None
+    userspace_filter: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +50,21 @@ class CaptureOptions:
     libraries: tuple[Path, ...] = ()
     modules: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
-    transport: Literal["auto", "ring", "perf"] = "auto"
+    transport: Transport = "auto"
     buffer_size: int = DEFAULT_BUFFER_SIZE
     duration: float | None = None
     max_events: int | None = None
     userspace_filter: bool = False
+
+    @classmethod
+    def of(cls, **fields: Unpack[OptionFields]) -> Self:
+        """From keyword arguments; lists do for the tuples."""
+        return cls(
+            **{  # type: ignore[arg-type]
+                name: tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else value
+                for name, value in fields.items()
+            }
+        )
 
     def settings(self) -> Settings:
         """The part that is carried out above the records."""

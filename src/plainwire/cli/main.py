@@ -1,4 +1,4 @@
-"""The `plainwire` command. Each file in cli/commands/ defines a subcommand, `command`, and is loaded when it is used."""
+"""The command `plainwire`. Each file in cli/commands/ defines a subcommand, and is loaded when it is used."""
 
 from __future__ import annotations
 

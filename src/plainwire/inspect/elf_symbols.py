@@ -29,7 +29,7 @@ _MAX_TABLE = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """A function or variable defined in a file. `address` is as linked; `size` is in bytes, 0 where that is not said."""
+    """A function or variable defined in a file. `address` is as linked; `size` is in bytes, 0 if that is not said."""
 
     name: str
     address: int

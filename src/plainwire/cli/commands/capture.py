@@ -11,15 +11,14 @@ from typing import Any
 
 import click
 
+from plainwire.capture.api import Capture
 from plainwire.capture.command import sudo_caller
 from plainwire.capture.options import DEFAULT_BUFFER_SIZE, CaptureOptions
 from plainwire.capture.session import Session
 from plainwire.cli.options import BufferSize
-from plainwire.decode.decoder import Decoder
 from plainwire.errors import InputError
 from plainwire.events import StatsEvent
 from plainwire.outputs import FormatName, OutputSet, open_output, summary
-from plainwire.recording.writer import Writer
 
 PATH = click.Path(path_type=Path)
 
@@ -52,18 +51,16 @@ def command(
     """
     if as_hex and as_json:
         raise InputError("--hex and --json can't go together: JSON holds the bytes in base64")
-    options = CaptureOptions(command=command, **chosen)
     form: FormatName = "json" if as_json else "hex" if as_hex else "text"
     caller = sudo_caller()
     owner = (caller.uid, caller.gid) if caller else None
-    with Session(options, warn=_say) as session:
-        _stop_on_signals(session)
-        outputs = OutputSet([open_output(form, out, owner=owner)], report=_say)
-        recorder = Writer(record, owner) if record else None
-        _announce(session)
-        status = _run(session, outputs, recorder)
-        if session.command:
-            status = session.command.wait()
+    outputs = OutputSet([open_output(form, out, owner=owner)], report=_say)
+    options = CaptureOptions(command=command, **chosen)
+    with Capture(options, record=record, owner=owner, warn=_say) as capture:
+        _stop_on_signals(capture.session)
+        _announce(capture.session)
+        _write_events(capture, outputs)
+        status = capture.session.command.wait() if capture.session.command else 0
     sys.exit(status)
 
 
@@ -86,32 +83,19 @@ def _announce(session: Session) -> None:
     _say(f"capturing ({where}); Ctrl-C ends it", prefix=False)
 
 
-def _run(session: Session, outputs: OutputSet, recorder: Writer | None) -> int:
-    """Until the end of the records; the exit status."""
-    decoder = Decoder()
-    stats: StatsEvent | None = None
+def _write_events(capture: Capture, outputs: OutputSet) -> None:
+    """Until the capture ends; then the summary."""
     try:
-        for item in session.records():
-            if recorder:
-                recorder.write(item)
-            events = decoder.feed(item)
-            if events:
-                outputs.write(events)
-                if isinstance(events[-1], StatsEvent):
-                    stats = events[-1]
-            if decoder.finished or not outputs.active:
-                session.stop()
+        for events in capture.batches():
+            outputs.write(events)
+            if not outputs.active:
+                capture.stop()
+            if isinstance(events[-1], StatsEvent):
+                _say(summary(events[-1]), prefix=False)
         outputs.close()
     except BrokenPipeError:
         # The reader of our output has seen enough; what would be flushed at exit has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
-    finally:
-        if recorder:
-            recorder.close()
-    if stats:
-        _say(summary(stats), prefix=False)
-    return 0
 
 
 def _say(message: str, *, prefix: bool = True) -> None:
