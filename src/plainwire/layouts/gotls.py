@@ -1,0 +1,137 @@
+"""What differs between Go programs, for the programs of bpf/gotls.bpf.c: addresses, calling convention, offsets.
+
+All is read from the program's own function table and machine code; no Go version is looked up anywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from plainwire.errors import InputError
+from plainwire.inspect.elf import ElfFile
+from plainwire.inspect.elf_relocations import Pointers
+from plainwire.inspect.go_buildinfo import BuildInfo, read_build_info
+from plainwire.inspect.go_code import Abi, GoCode
+from plainwire.inspect.go_pclntab import GoFunction, Pclntab
+
+READ = "crypto/tls.(*Conn).Read"
+WRITE = "crypto/tls.(*Conn).Write"
+WRITE_RECORD = "crypto/tls.(*Conn).writeRecordLocked"
+WRITE_KEY_LOG = "crypto/tls.(*Config).writeKeyLog"
+
+# Connections whose structure begins with a *net.netFD, whose descriptor stands at byte 16 (internal/poll.FD.Sysfd).
+_SOCKET_TYPES = ("net.(*TCPConn)", "net.(*UnixConn)")
+# The place in an itab of a method of net.Conn: after three words, its methods in alphabetical order. The linker
+# replaces those that nothing calls; these three crypto/tls calls.
+_METHODS = {"Close": 3, "Read": 5, "Write": 10}
+
+
+@dataclass(frozen=True, slots=True)
+class GoTls:
+    """How to capture one Go program. Addresses are as linked (ElfFile.file_offset turns them into what a probe wants).
+
+    write: in writeRecordLocked, after its stack check. read_entry: the same of (*Conn).Read. read_returns: its RETs.
+    key_log: in writeKeyLog; None where the linker has left it out. parked_reads: the RETs alone serve a read that
+    began before the capture. version_offset: of `vers` in tls.Conn. socket_itabs: the values that the type word
+    of a net.Conn has for TCP and Unix sockets. problems: what is missing and what that means, for people.
+    """
+
+    build: BuildInfo | None
+    format: tuple[int, int]
+    abi: Abi
+    write: int
+    read_entry: int
+    read_returns: tuple[int, ...]
+    key_log: int | None
+    parked_reads: bool
+    version_offset: int | None
+    socket_itabs: tuple[int, ...]
+    functions: tuple[GoFunction, ...]
+    problems: tuple[str, ...]
+
+
+def is_go_program(elf: ElfFile) -> bool:
+    """Whether Go's linker made this file. Cheap: looks at names of sections alone."""
+    names = {section.name for section in elf.sections}
+    return not names.isdisjoint({".go.buildinfo", ".gopclntab", ".data.rel.ro.gopclntab", ".note.go.buildid"})
+
+
+def read_go_tls(elf: ElfFile) -> GoTls:
+    """What a capture of this Go program needs. Raises InputError that says why it can't be captured."""
+    if elf.bits != 64 or elf.machine not in ("x86_64", "aarch64"):
+        raise InputError(f"{elf.name}: a Go program for {elf.machine}; only x86_64 and aarch64 can be captured")
+    table = Pclntab.find(elf)
+    build = read_build_info(elf)
+    if table is None:
+        raise InputError(f"{elf.name}: no Go function table: not a Go program, or packed (upx -d unpacks)")
+    methods = [f"{conn}.{method}" for conn in _SOCKET_TYPES for method in _METHODS]
+    functions = table.functions([READ, WRITE, WRITE_RECORD, WRITE_KEY_LOG, *methods])
+    _require_tls(elf, table, functions)
+    read, write = GoCode(elf, functions[READ]), GoCode(elf, functions[WRITE_RECORD])
+    abi = read.prologue.abi or ("register" if table.format >= (1, 18) else "stack")
+    if not read.returns:
+        raise InputError(f"{elf.name}: {READ} has no RET instruction")
+    problems = []
+    key_log = version_offset = None
+    if WRITE_KEY_LOG in functions:
+        key_log = GoCode(elf, functions[WRITE_KEY_LOG]).prologue.body
+    else:
+        problems.append("no keys: writeKeyLog is not in this program (the linker removed it, or it was inlined)")
+    if WRITE in functions:
+        version_offset = GoCode(elf, functions[WRITE]).version_offset()
+    if version_offset is None:
+        problems.append("TLS version unknown: its place in tls.Conn was not found")
+    itabs = _socket_itabs(elf, functions)
+    if not itabs:
+        problems.append("descriptors unknown: no net.Conn of a socket was found")
+    return GoTls(
+        build=build,
+        format=table.format,
+        abi=abi,
+        write=write.prologue.body,
+        read_entry=read.prologue.body,
+        read_returns=read.returns,
+        key_log=key_log,
+        parked_reads=abi == "stack" or read.keeps_buffer_above_frame(),
+        version_offset=version_offset,
+        socket_itabs=itabs,
+        functions=tuple(functions[name] for name in (READ, WRITE_RECORD, WRITE_KEY_LOG) if name in functions),
+        problems=tuple(problems),
+    )
+
+
+def _require_tls(elf: ElfFile, table: Pclntab, functions: dict[str, GoFunction]) -> None:
+    missing = [name for name in (READ, WRITE_RECORD) if name not in functions]
+    if not missing:
+        return
+    if not table.functions(["runtime.main"]):
+        raise InputError(f"{elf.name}: a Go program whose function names are disguised (garble?); nothing can be found")
+    if len(missing) == 1:
+        raise InputError(f"{elf.name}: {missing[0]} is not in this program: the linker removed it, or it was inlined")
+    raise InputError(f"{elf.name}: a Go program without crypto/tls: it has nothing to capture")
+
+
+def _socket_itabs(elf: ElfFile, functions: dict[str, GoFunction]) -> tuple[int, ...]:
+    """Addresses of the itabs of (net.Conn, socket type): pairs of an interface and a type, one in a program.
+
+    An itab is known by its methods, so this depends on no layout of Go's type descriptors.
+    """
+    pointers = Pointers(elf)
+    found = []
+    for conn in _SOCKET_TYPES:
+        methods = {slot: functions.get(f"{conn}.{method}") for method, slot in _METHODS.items()}
+        close = methods[_METHODS["Close"]]
+        if close is None:
+            continue
+        for place in pointers.to(close.address):
+            itab = place - _METHODS["Close"] * 8
+            if all(function and _holds(pointers, itab + slot * 8, function) for slot, function in methods.items()):
+                found.append(itab)
+    return tuple(found)
+
+
+def _holds(pointers: Pointers, address: int, function: GoFunction) -> bool:
+    try:
+        return pointers.at(address) == function.address
+    except InputError:
+        return False
