@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from plainwire.outputs.words import counted
+
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113, section 3.4
 # RFC 9113, section 6; ALTSVC: RFC 7838; ORIGIN: RFC 8336; PRIORITY_UPDATE: RFC 9218.
 _HTTP2_FRAMES = {
@@ -64,7 +66,7 @@ def describe(data: bytes) -> str:
     """`<binary, 4,096 bytes: 1f 8b … >`, with the format where it is known."""
     kind = _http2(data) or next((name for magic, name in _MAGIC.items() if data.startswith(magic)), "")
     what = f"binary, {kind}" if kind else "binary"
-    size = "1 byte" if len(data) == 1 else f"{len(data):,} bytes"
+    size = counted(len(data), "byte")
     if len(data) <= _SHOWN:
         return f"<{what}, {size}: {data.hex(' ')}>"
     return f"<{what}, {size}: {data[:_SHOWN].hex(' ')} … > (--hex shows all)"

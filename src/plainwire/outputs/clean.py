@@ -36,9 +36,14 @@ def _escape(character: str) -> str:
     return f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"
 
 
+def is_visible(text: str) -> bool:
+    """Whether `text` can be shown as it is. False also for some that could, as a quick answer."""
+    return text.replace("\n", "").replace("\t", "").isprintable() and MARK[0] not in text
+
+
 def clean_text(text: str, style: Style = PLAIN) -> str:
     """A payload, decoded with `surrogateescape`, without anything but \\n and \\t that is not visible."""
-    if text.replace("\n", "").replace("\t", "").isprintable() and MARK[0] not in text:
+    if is_visible(text):
         return text  # a tenth of the search's cost
     return _UNSAFE_IN_TEXT.sub(lambda run: style.escape + "".join(map(_escape, run[0])) + style.reset, text)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from plainwire.events import StatsEvent
 from plainwire.outputs.clean import clean_name
 from plainwire.outputs.style import PLAIN, Style
+from plainwire.outputs.words import counted
 
 # By reason: enum loss_kind of bpf/abi.h in lower case. What was lost ({} is the count), and what helps.
 _LOSSES = {
@@ -50,8 +51,8 @@ def loss_sentence(reason: str, count: int) -> str:
 
 def summary(stats: StatsEvent, style: Style = PLAIN) -> str:
     """What a capture saw and what it lost: a line, and one more per kind of loss. For stderr, without a last \\n."""
-    amount = f"{_count(stats.events, 'event')}, {_count(stats.bytes, 'byte')}"
-    origin = f"{_count(stats.processes, 'process')} on {_count(stats.connections, 'connection')}"
+    amount = f"{counted(stats.events, 'event')}, {counted(stats.bytes, 'byte')}"
+    origin = f"{counted(stats.processes, 'process')} on {counted(stats.connections, 'connection')}"
     lines = [f"captured {amount} of {origin} in {stats.duration_ns / 1e9:.1f} s"]
     losses = {reason: count for reason, count in stats.losses.items() if count}
     lines += [f"{style.alarm}lost {loss_sentence(reason, count)}{style.reset}" for reason, count in losses.items()]
@@ -60,9 +61,3 @@ def summary(stats: StatsEvent, style: Style = PLAIN) -> str:
     if not stats.complete:
         lines.append(f"{style.alarm}the recording was cut short: this is what came before the cut{style.reset}")
     return "\n".join(lines)
-
-
-def _count(number: int, word: str) -> str:
-    if number == 1:
-        return f"1 {word}"
-    return f"{number:,} {word}{'es' if word.endswith('s') else 's'}"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from plainwire.outputs.binary import describe, has_known_format, is_binary
-from plainwire.outputs.clean import clean_text
+from plainwire.outputs.clean import clean_text, is_visible
 from plainwire.outputs.style import PLAIN, Style
 
-_NOT_PLAIN = bytes(i for i in range(256) if not (0x20 <= i < 0x7F or i in b"\t\n"))
+_NOT_PLAIN = bytes(i for i in range(128) if not (0x20 <= i < 0x7F or i in b"\t\n"))
 _BLANK_LINE = b"\r\n\r\n"
 _MOST_PIECES = 8
 
@@ -17,11 +17,23 @@ def show_payload(data: bytes, style: Style = PLAIN) -> bytes:
     Plain ASCII passes as it is, CR before LF dropped. What is not text is told short, but a head that is text (of
     HTTP/1, of a part of a form) is shown, up to the blank line before what is not.
     """
-    shown = data.translate(None, _NOT_PLAIN)  # one pass at 2 GB/s: what falls out are the CRs alone, or we look closer
-    dropped = len(data) - len(shown)
-    if dropped and dropped != data.count(b"\r\n"):
+    if data.isascii():
+        shown = data.translate(None, _NOT_PLAIN)  # one pass at 2 GB/s; what falls out are the CRs alone, or
+        dropped = len(data) - len(shown)  # we look closer
+        plain = not dropped or dropped == data.count(b"\r\n")
+    else:
+        shown = data.replace(b"\r\n", b"\n")
+        plain = _is_visible_utf8(shown)
+    if not plain:
         return _show_pieces(data, style)
     return shown if shown.endswith(b"\n") or not data else shown + b"\n"
+
+
+def _is_visible_utf8(data: bytes) -> bool:
+    try:
+        return is_visible(data.decode())
+    except UnicodeDecodeError:
+        return False
 
 
 def _show_pieces(data: bytes, style: Style) -> bytes:

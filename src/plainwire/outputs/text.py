@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 from plainwire.events import AnyEvent, DataEvent, LossEvent
 from plainwire.outputs.clean import MARK, clean_name
 from plainwire.outputs.losses import loss_sentence
 from plainwire.outputs.style import Style
+from plainwire.outputs.words import counted
 
-_HEADERS_KEPT = 4096
-_TRUNCATED = "the end of the call was not captured"
 _NOTES = {
     "unreadable": "the bytes were not in memory when the kernel looked: not captured",
     "length only": "sent from a file by the kernel: the bytes never were in the process's memory",
@@ -28,17 +28,20 @@ class TextFormat:
         self._payload = payload
         self._style = style
         self._date = "none yet"
-        self._middles: dict[tuple[object, ...], str] = {}
+        # A header is laid together from parts that repeat, in half the time that formatting it takes.
+        self._start = f"{style.dim}{MARK} ".encode()
+        self._middle = lru_cache(maxsize=4096)(self._format_middle)
+        self._end = f"{style.reset}\n".encode()
 
     def encode(self, events: Sequence[AnyEvent]) -> bytes:
         """The text of `events`, in whole lines."""
-        parts = []
+        parts: list[bytes] = []
         for event in events:
             if not event.time.startswith(self._date):
                 self._date = event.time[:10]
                 parts.append(f"{self._style.dim}{MARK} {self._date}, times are UTC{self._style.reset}\n".encode())
             if isinstance(event, DataEvent):
-                parts.append(self._header(event))
+                self._add_header(parts, event)
                 if event.data:
                     parts.append(self._payload(event))
             elif isinstance(event, LossEvent) and event.reason != "gap":  # a gap stands in the header after it
@@ -49,63 +52,70 @@ class TextFormat:
         sentence = loss_sentence(event.reason, event.count)
         return f"{self._style.alarm}{MARK} {event.time[11:26]}Z  LOST {sentence}{self._style.reset}\n".encode()
 
-    def _header(self, event: DataEvent) -> bytes:
-        key = (
+    def _add_header(self, parts: list[bytes], event: DataEvent) -> None:
+        middle = self._middle(
+            event.direction,
             event.pid,
             event.tid,
-            event.ssl,
-            event.direction,
-            event.fd,
-            event.tls_version,
-            event.library,
             event.comm,
             event.thread_comm,
+            event.fd,
+            event.ssl,
+            event.tls_version,
+            event.library or event.module,
         )
-        middle = self._middles.get(key)
-        if middle is None:
-            if len(self._middles) >= _HEADERS_KEPT:
-                self._middles.clear()
-            middle = self._middles[key] = self._middle(event)
-        notes = self._notes(event) if _is_noteworthy(event) else ""
-        size = event.length
-        return (
-            f"{self._style.dim}{MARK} {event.time[11:26]}Z{middle}{size:,} byte{'' if size == 1 else 's'}"
-            f"{self._style.reset}{notes}\n"
-        ).encode()
+        length = event.length
+        parts += (self._start, event.time[11:26].encode(), middle, _size(length))
+        if length != event.call_length or event.missing or event.note or event.truncated or event.early_data:
+            parts.append(self._notes(event))
+        parts.append(self._end)
 
-    def _middle(self, event: DataEvent) -> str:
+    def _format_middle(
+        self,
+        direction: str,
+        pid: int,
+        tid: int,
+        comm: str,
+        thread_comm: str,
+        fd: int | None,
+        ssl: int,
+        tls_version: str | None,
+        library: str,
+    ) -> bytes:
         """What stands between time and length: the same in every event of one thread, connection and direction."""
         style = self._style
-        who = f"{clean_name(event.comm)}[{event.pid}]"
-        if event.thread_comm != event.comm:
-            who += f" thread {clean_name(event.thread_comm)}[{event.tid}]"
-        arrow, colour = ("←", style.read) if event.direction == "read" else ("→", style.write)
+        who = f"{clean_name(comm)}[{pid}]"
+        if thread_comm != comm:
+            who += f" thread {clean_name(thread_comm)}[{tid}]"
+        arrow, colour = ("←", style.read) if direction == "read" else ("→", style.write)
         where = [
-            f"fd {event.fd}" if event.fd is not None else f"ssl {event.ssl:#x}",
-            clean_name(event.tls_version) if event.tls_version else "",
-            clean_name(PurePosixPath(event.library).name if event.library else event.module),
+            f"fd {fd}" if fd is not None else f"ssl {ssl:#x}",
+            clean_name(tls_version or ""),
+            clean_name(PurePosixPath(library).name),
         ]
         return (
-            f"{style.reset}  {style.bold}{who}{style.reset} {colour}{arrow} {event.direction}{style.reset}"
+            f"Z{style.reset}  {style.bold}{who}{style.reset} {colour}{arrow} {direction}{style.reset}"
             f"  {'  '.join(filter(None, where))}  {style.bold}"
-        )
+        ).encode()
 
-    def _notes(self, event: DataEvent) -> str:
-        notes = []
+    def _notes(self, event: DataEvent) -> bytes:
+        alarms = []
+        if event.note:
+            alarms.append(_NOTES[event.note])
+        if event.truncated:
+            alarms.append("TRUNCATED: the end of the call was not captured")
+        if event.missing:
+            alarms.append(f"MISSING {counted(event.missing, 'event')} before this one")
+        notes = [self._style.reset]
         if event.length != event.call_length:
             last = event.offset + event.length - 1
             notes.append(f", {event.offset:,}–{last:,} of the call's {event.call_length:,}")
         if event.early_data:
             notes.append(", early data")
-        if event.note:
-            notes.append(f", {self._style.alarm}{_NOTES[event.note]}{self._style.reset}")
-        if event.truncated:
-            notes.append(f", {self._style.alarm}TRUNCATED: {_TRUNCATED}{self._style.reset}")
-        if event.missing:
-            events = "event" if event.missing == 1 else "events"
-            notes.append(f", {self._style.alarm}MISSING {event.missing:,} {events} before this one{self._style.reset}")
-        return "".join(notes)
+        notes += [f", {self._style.alarm}{alarm}{self._style.reset}" for alarm in alarms]
+        return "".join(notes).encode()
 
 
-def _is_noteworthy(event: DataEvent) -> bool:
-    return bool(event.missing or event.note or event.truncated or event.early_data or event.length != event.call_length)
+@lru_cache(maxsize=4096)
+def _size(length: int) -> bytes:
+    return counted(length, "byte").encode()
