@@ -8,10 +8,10 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.events import TIME, data_event, loss_event, stats_event
 
 from plainwire.events import SCHEMA, AnyEvent
 from plainwire.outputs.json import JsonFormat
+from tests.support.events import TIME, data_event, loss_event, stats_event
 
 ANY_EVENT: Any = AnyEvent
 # C0 but \n, DEL, C1, and the bidirectional controls.

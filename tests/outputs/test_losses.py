@@ -3,9 +3,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.support.events import stats_event
+import pytest
 
-from plainwire.outputs.losses import loss_sentence, summary
+from plainwire.outputs.losses import LOSSES, loss_sentence, summary
+from tests.support.events import stats_event
 
 ABI = Path(__file__).parents[2] / "bpf" / "abi.h"
 
@@ -13,8 +14,12 @@ ABI = Path(__file__).parents[2] / "bpf" / "abi.h"
 def test_every_loss_that_the_kernel_counts_has_words() -> None:
     reasons = re.findall(r"^\tLOSS_(\w+) = ", ABI.read_text(), re.MULTILINE)
     assert len(reasons) >= 6
-    for reason in [*map(str.lower, reasons), "gap"]:
-        assert re.match(r"(the bytes of )?1,234 \w+.+; \w+", loss_sentence(reason, 1234)), reason
+    assert {reason.lower() for reason in reasons} <= LOSSES.keys()
+
+
+@pytest.mark.parametrize("reason", LOSSES)
+def test_a_loss_is_told_with_its_number_and_what_helps(reason: str) -> None:
+    assert re.fullmatch(r"1,234 \w[^:;]+: [^:;]+; [^:;]+", loss_sentence(reason, 1234))
 
 
 def test_summary() -> None:

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from tests.support.events import data_event, stats_event
 
 from plainwire.errors import InputError
 from plainwire.events import AnyEvent
 from plainwire.outputs import OutputSet, open_output
 from plainwire.outputs.destination import open_private, write_all
 from plainwire.outputs.style import COLOUR, PLAIN, style_for
+from tests.support.events import data_event, stats_event
 
 
 def test_a_new_file_is_private_and_takes_what_is_written(tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.events import data_event, loss_event, stats_event
 
 from plainwire.events import AnyEvent
 from plainwire.outputs.hexdump import hexdump
 from plainwire.outputs.payload import show_payload
 from plainwire.outputs.style import COLOUR, PLAIN, Style
 from plainwire.outputs.text import TextFormat
+from tests.support.events import data_event, loss_event, stats_event
 
 DATE = "━━ 2026-02-03, times are UTC\n"
 START = "━━ 16:03:05.123456Z  "
@@ -34,8 +34,8 @@ def payload(data: bytes) -> str:
 def test_a_header_then_the_payload() -> None:
     events = [data_event(b"GET / HTTP/1.1\r\n\r\n"), data_event(b"x", direction="read")]
     assert text_of(events) == (
-        f"{DATE}{START}curl[1234] → write  fd 5  TLS 1.3  libssl.so.3  18 bytes\nGET / HTTP/1.1\n\n"
-        f"{START}curl[1234] ← read  fd 5  TLS 1.3  libssl.so.3  1 byte\nx\n"
+        f"{DATE}{START}curl[1234] → write  fd 5  TLSv1.3  libssl.so.3  18 bytes\nGET / HTTP/1.1\n\n"
+        f"{START}curl[1234] ← read  fd 5  TLSv1.3  libssl.so.3  1 byte\nx\n"
     )
 
 
@@ -69,7 +69,7 @@ def test_what_is_not_known_is_left_out() -> None:
 def test_notes_stand_in_the_header(changes: dict[str, object], note: str) -> None:
     event = data_event(b"ab", **changes)
     assert text_of([event]).splitlines()[1:] == [
-        f"{START}curl[1234] → write  fd 5  TLS 1.3  libssl.so.3  2 bytes{note}",
+        f"{START}curl[1234] → write  fd 5  TLSv1.3  libssl.so.3  2 bytes{note}",
         "ab",
     ]
 

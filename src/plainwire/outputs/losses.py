@@ -7,46 +7,29 @@ from plainwire.outputs.clean import clean_name
 from plainwire.outputs.style import PLAIN, Style
 from plainwire.outputs.words import counted
 
-# By reason: enum loss_kind of bpf/abi.h in lower case. What was lost ({} is the count), and what helps.
-_LOSSES = {
-    "buffer_full": (
-        "{} events: the buffer was full",
-        "a larger --buffer-size or narrower filters (--pid, --comm) lose less",
-    ),
-    "arguments_full": (
-        "{} calls: more were under way at once than the kernel's argument map holds",
-        "narrower filters (--pid, --comm) lose less",
-    ),
-    "unreadable": (
-        "the bytes of {} events: they were not in memory when the kernel looked",
-        "their headers say which; the same request sent again is often readable",
-    ),
-    "truncated_bytes": (
-        "{} bytes: a call is captured up to 16 MiB, and the rest of it is not",
-        "the headers say which calls",
-    ),
-    "no_scratch": (
-        "{} events: every scratch buffer in the kernel was taken",
-        "narrower filters (--pid, --comm) lose less",
-    ),
-    "process_events": (
-        "{} notices of new or ended processes: their buffer was full",
-        "some events may lack a name, and a short-lived process may be missing",
-    ),
-    "gap": (
-        "{} events, found by gaps in the numbers of a connection's events",
-        "the headers say where",
-    ),
+_NARROWER = "narrower filters (--pid, --comm) lose less"
+
+# By reason (enum loss_kind of bpf/abi.h in lower case, and the decoder's own): what was counted, what happened to it,
+# and what the user can do.
+LOSSES = {
+    "buffer_full": ("event", "the buffer was full", f"a larger --buffer-size or {_NARROWER}"),
+    "arguments_full": ("call", "too many were under way at once for the kernel's argument map", _NARROWER),
+    "unreadable": ("event", "the bytes were not in memory when the kernel looked", "the headers say which"),
+    "truncated_bytes": ("byte", "of one call, 16 MiB are captured", "the headers say which calls"),
+    "no_scratch": ("event", "every scratch buffer in the kernel was taken", _NARROWER),
+    "process_events": ("process event", "their buffer was full", "names of short-lived processes may be missing"),
+    "malformed": ("sample", "contradicting its own structure", "a bug of plainwire, or a damaged recording"),
+    "unknown_kind": ("sample", "of a kind unknown here", "the version that made the recording can read it"),
+    "gap": ("event", "found by the numbers of a connection's events", "the headers say where"),
 }
 
 
 def loss_sentence(reason: str, count: int) -> str:
-    """One line: what was lost, and what helps."""
-    known = _LOSSES.get(reason)
-    if known is None:
-        return f"{count:,} events ({clean_name(reason)})"
-    what, advice = known
-    return f"{what.format(f'{count:,}')}; {advice}"
+    """One line: what was lost, why, and what helps."""
+    if reason not in LOSSES:
+        return f"{counted(count, 'event')} ({clean_name(reason)})"
+    noun, cause, advice = LOSSES[reason]
+    return f"{counted(count, noun)}: {cause}; {advice}"
 
 
 def summary(stats: StatsEvent, style: Style = PLAIN) -> str:
