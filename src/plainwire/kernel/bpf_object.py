@@ -100,6 +100,15 @@ class BpfObject:
                 lib.bpf_program__set_expected_attach_type(program, BPF_TRACE_UPROBE_MULTI)
             program = lib.bpf_object__next_program(self._object, program)
 
+    def load_only(self, name: str) -> None:
+        """Load one program, not the others."""
+        wanted = self.program(name)
+        program = lib.bpf_object__next_program(self._object, ffi.NULL)
+        while program != ffi.NULL:
+            lib.bpf_program__set_autoload(program, program == wanted)
+            program = lib.bpf_object__next_program(self._object, program)
+        self.load()
+
     def load(self) -> None:
         """Load it. A refused program gives an error that carries the verifier's useful lines."""
         take_messages()

@@ -12,6 +12,7 @@ from typing import Any
 import cffi
 
 from plainwire.errors import PlainwireError
+from plainwire.kernel.capabilities import missing_capabilities
 
 ffi = cffi.FFI()
 ffi.cdef(
@@ -38,7 +39,6 @@ ffi.cdef(
     const struct btf_type *btf__type_by_id(const struct btf *btf, __u32 id);
     const char *btf__name_by_offset(const struct btf *btf, __u32 offset);
 
-    const char *bpf_map__name(const struct bpf_map *map);
     int bpf_map__fd(const struct bpf_map *map);
     int bpf_map__type(const struct bpf_map *map);
     int bpf_map__set_type(struct bpf_map *map, int type);
@@ -46,8 +46,6 @@ ffi.cdef(
     int bpf_map__set_value_size(struct bpf_map *map, __u32 size);
     __u32 bpf_map__key_size(const struct bpf_map *map);
     __u32 bpf_map__value_size(const struct bpf_map *map);
-    __u32 bpf_map__max_entries(const struct bpf_map *map);
-    int bpf_map__set_max_entries(struct bpf_map *map, __u32 max_entries);
     int bpf_map__reuse_fd(struct bpf_map *map, int fd);
     void *bpf_map__initial_value(struct bpf_map *map, size_t *size);
     int bpf_map_create(int type, const char *name, __u32 key_size, __u32 value_size, __u32 max_entries,
@@ -57,14 +55,11 @@ ffi.cdef(
     int bpf_map_delete_elem(int fd, const void *key);
     int bpf_map_get_next_key(int fd, const void *key, void *next_key);
 
-    const char *bpf_program__name(const struct bpf_program *program);
-    const char *bpf_program__section_name(const struct bpf_program *program);
     int bpf_program__fd(const struct bpf_program *program);
     int bpf_program__type(const struct bpf_program *program);
     int bpf_program__set_expected_attach_type(struct bpf_program *program, int type);
     int bpf_program__set_autoload(struct bpf_program *program, bool autoload);
-    int bpf_program__set_log_level(struct bpf_program *program, __u32 log_level);
-    const char *bpf_program__log_buf(const struct bpf_program *program, size_t *size);
+    struct bpf_link *bpf_program__attach(const struct bpf_program *program);
     struct bpf_link *bpf_program__attach_raw_tracepoint(const struct bpf_program *program, const char *name);
 
     struct bpf_uprobe_opts { size_t sz; size_t ref_ctr_offset; __u64 bpf_cookie; bool retprobe;
@@ -72,13 +67,7 @@ ffi.cdef(
     struct bpf_link *bpf_program__attach_uprobe_opts(const struct bpf_program *program, int pid, const char *path,
                                                      size_t offset, const struct bpf_uprobe_opts *opts);
     int bpf_link__destroy(struct bpf_link *link);
-
-    struct bpf_prog_load_opts;
-    int bpf_prog_load(int type, const char *name, const char *licence, const void *instructions, size_t count,
-                      const void *opts);
-    int libbpf_probe_bpf_helper(int program_type, int helper, const void *opts);
     int libbpf_probe_bpf_map_type(int map_type, const void *opts);
-    int libbpf_probe_bpf_prog_type(int program_type, const void *opts);
 
     struct ring_buffer;
     typedef int (*ring_buffer_sample_fn)(void *context, void *data, size_t size);
@@ -154,10 +143,10 @@ def check_pointer(pointer: Any, what: str) -> Any:
 
 def kernel_error(number: int, what: str) -> KernelError:
     """The error that says what errno `number` means for the user."""
+    reason = f"{os.strerror(number)} ({errno.errorcode.get(number, number)})"
     if number in (errno.EPERM, errno.EACCES):
-        return KernelError(
-            number,
-            f"{what}: not permitted; run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE"
-            " (`plainwire doctor` tells which is missing)",
-        )
-    return KernelError(number, f"{what}: {os.strerror(number)} ({errno.errorcode.get(number, number)})")
+        lacking = missing_capabilities()
+        if lacking:
+            return KernelError(number, f"{what}: {reason}: {' and '.join(lacking)} missing; run it with sudo")
+        reason += ", though no capability is missing: a security module, lockdown or a container's seccomp forbids it"
+    return KernelError(number, f"{what}: {reason}")

@@ -1,0 +1,65 @@
+"""`plainwire doctor`: what this machine can do, and what that means for a capture."""
+
+from __future__ import annotations
+
+import platform
+import sys
+
+import click
+import msgspec
+
+from plainwire.kernel.trials import TRIALS, Result, run
+from plainwire.outputs.style import style_for
+
+CAPTURE_IMPOSSIBLE = 3
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
+def command(as_json: bool) -> None:
+    """Tell what this machine can do: each thing is tried. Exit status 3 when nothing can be captured."""
+    results = [run(trial) for trial in TRIALS]
+    obstacles = [result for result in results if result.trial.required and result.status != "works"]
+    if as_json:
+        sys.stdout.buffer.write(msgspec.json.encode(_as_object(results, possible=not obstacles)) + b"\n")
+    else:
+        _print(results, obstacles)
+    sys.exit(CAPTURE_IMPOSSIBLE if obstacles else 0)
+
+
+def _as_object(results: list[Result], *, possible: bool) -> dict[str, object]:
+    return {
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "capture_possible": possible,
+        "features": [
+            {
+                "name": result.trial.name,
+                "status": result.status,
+                "required": result.trial.required,
+                "gives": result.trial.gives,
+                "without": result.trial.without,
+                "reason": result.reason,
+            }
+            for result in results
+        ],
+    }
+
+
+def _print(results: list[Result], obstacles: list[Result]) -> None:
+    style = style_for(1)
+    width = max(len(result.trial.name) for result in results)
+    print(f"Linux {platform.release()} on {platform.machine()}")
+    for result in results:
+        name = result.trial.name.ljust(width)
+        if result.status == "works":
+            print(f"  works    {name}  {result.trial.gives}")
+            continue
+        alarm = style.alarm if result.trial.required else ""
+        print(f"{alarm}  {result.status:7}  {name}  {result.trial.gives}{style.reset if alarm else ''}")
+        print(f"           {'':{width}}  because: {result.reason}")
+        print(f"           {'':{width}}  so: {result.trial.without}")
+    if obstacles:
+        print(f"Nothing can be captured here: {obstacles[0].trial.name}: {obstacles[0].reason}")
+    else:
+        print("Capture is possible. `sudo plainwire capture` shows what programs say over TLS.")
