@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from plainwire.errors import InputError
 from plainwire.inspect.elf import ElfFile
 from plainwire.inspect.elf_symbols import Symbol
-
-from .compiled import compile_library
+from tests.support.compiled import compile_library
 
 MACHINES = {"EM_X86_64": "x86_64", "EM_386": "i386", "EM_AARCH64": "aarch64"}
 

@@ -7,8 +7,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,24 +25,10 @@ from plainwire.inspect.process import (
     pids,
     process,
 )
-
-from .compiled import compile_library
+from tests.support.compiled import compile_library
+from tests.support.waiting_python import python
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-
-
-@contextmanager
-def python(code: str, *arguments: str, **options: object) -> Iterator[subprocess.Popen[bytes]]:
-    """A Python process that has run `code` and waits."""
-    command = [sys.executable, "-c", code + "\nprint('ready', flush=True)\ninput()", *arguments]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)  # type: ignore[call-overload]
-    try:
-        assert child.stdout is not None
-        assert child.stdout.readline() == b"ready\n"
-        yield child
-    finally:
-        child.kill()
-        child.communicate()
 
 
 LOAD = "import ctypes, sys; library = ctypes.CDLL(sys.argv[1])"

@@ -14,8 +14,7 @@ from plainwire.inspect.elf import ElfFile
 from plainwire.inspect.loader_cache import cached_libraries
 from plainwire.inspect.tls_library import IMPLEMENTATIONS, embedded, identify, version, version_library
 from plainwire.modules import all_modules
-
-from .compiled import compile_library, functions
+from tests.support.compiled import compile_library, functions
 
 
 def system_library(soname: str) -> Path:

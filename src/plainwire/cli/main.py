@@ -10,6 +10,7 @@ import click
 
 from plainwire.cli import commands
 from plainwire.errors import PlainwireError
+from plainwire.outputs.clean import clean_name
 
 
 class Commands(click.Group):
@@ -36,5 +37,5 @@ def main() -> None:
     try:
         plainwire()
     except PlainwireError as error:
-        print(f"plainwire: {error}", file=sys.stderr)
+        print(f"plainwire: {clean_name(str(error))}", file=sys.stderr)
         sys.exit(error.exit_status)

@@ -96,7 +96,7 @@ def _reading(pid: int) -> Iterator[None]:
         raise ProcessGoneError(pid) from None
     except PermissionError:
         raise PermissionMissingError(
-            f"not allowed to inspect process {pid}: it needs root, or the capability CAP_SYS_PTRACE"
+            f"not allowed to look into process {pid}: run as root, with the capability CAP_SYS_PTRACE"
         ) from None
 
 
@@ -229,6 +229,15 @@ def process(pid: int) -> Process:
         is_kernel_thread=bool(int(fields[6]) & PF_KTHREAD),
         is_32bit=_is_32bit(pid),
     )
+
+
+def children(pid: int) -> tuple[int, ...]:
+    """The processes that a process has started and that still are, as far as they did not leave it (daemons do)."""
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            found += map(int, path.read_bytes().split())
+    return tuple(sorted(found))
 
 
 def _status_field(status: bytes, name: bytes) -> bytes:
