@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
+import struct
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +19,9 @@ from hypothesis import strategies as st
 
 from plainwire.errors import InputError
 from plainwire.inspect.elf import ElfFile
+from plainwire.inspect.elf_structures import DT_GNU_HASH, PT_DYNAMIC
 from plainwire.inspect.elf_symbols import Symbol
+from plainwire.inspect.tls_library import identify
 from tests.support.compiled import compile_library
 
 MACHINES = {"EM_X86_64": "x86_64", "EM_386": "i386", "EM_AARCH64": "aarch64"}
@@ -176,6 +182,77 @@ def test_a_file_that_shrinks_is_an_input_error(tmp_path: Path) -> None:
         os.truncate(path, 100)
         with pytest.raises(InputError, match="shrank"):
             list(elf.sections)
+
+
+def section_header_at(path: Path, name: str) -> int:
+    """File offset of the header of a section of a 64-bit file."""
+    with path.open("rb") as file:
+        oracle = ELFFile(file)
+        return int(oracle["e_shoff"] + oracle.get_section_index(name) * oracle["e_shentsize"])
+
+
+@pytest.mark.parametrize("section", [".strtab", ".symtab", ".shstrtab", ".dynstr"])
+def test_sparse_files_cost_no_time_and_no_memory(tmp_path: Path, section: str) -> None:
+    """A file of 100 GB that takes no room on the disk, and claims that a table fills it."""
+    path = compile_library(tmp_path)
+    header = section_header_at(path, section)
+    with path.open("r+b") as file:
+        file.truncate(100 << 30)
+        file.seek(header + 0x20)  # sh_size
+        file.write(struct.pack("<Q", 90 << 30))
+    start = time.monotonic()
+    limit = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, limit[1]))
+    try:
+        with ElfFile(path) as elf:
+            read_everything(elf)
+            identify_quietly(elf)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limit)
+    assert time.monotonic() - start < 2
+
+
+def identify_quietly(elf: ElfFile) -> None:
+    with contextlib.suppress(InputError):
+        identify(elf)
+
+
+def test_a_name_repeated_for_ever_costs_no_time(tmp_path: Path) -> None:
+    path = compile_library(tmp_path)
+    header = section_header_at(path, ".strtab")
+    data = path.read_bytes()
+    names = b"SSL_" * (1 << 22)
+    path.write_bytes(data + names)
+    with path.open("r+b") as file:
+        file.seek(header + 0x18)  # sh_offset, sh_size
+        file.write(struct.pack("<QQ", len(data), len(names)))
+    start = time.monotonic()
+    with ElfFile(path) as elf, pytest.raises(InputError, match="its symbols repeat"):
+        elf.symbols(["SSL_write", "SSL_free"])
+    assert time.monotonic() - start < 2
+
+
+def test_a_hash_chain_without_end(tmp_path: Path) -> None:
+    path = compile_library(tmp_path, "-Wl,--hash-style=gnu")
+    data = bytearray(path.read_bytes())
+    with ElfFile(path) as elf:
+        last = elf.loaded_segments[-1]
+        index = elf.segments.index(last)
+        dynamic = next(segment for segment in elf.segments if segment.type == PT_DYNAMIC)
+    # The last segment grows to the end of the file, where a table stands whose filter lets all names pass, and whose
+    # chain has no value with the bit that ends one.
+    (headers_at,) = struct.unpack_from("<Q", data, 0x20)
+    table_at = len(data)
+    data += struct.pack("<4IQI", 1, 1, 1, 6, (1 << 64) - 1, 1) + bytes(1 << 20)
+    struct.pack_into("<QQ", data, headers_at + index * 56 + 0x20, *[len(data) - last.offset] * 2)
+    tag_at = data.index(struct.pack("<Q", DT_GNU_HASH), dynamic.offset)
+    struct.pack_into("<Q", data, tag_at + 8, table_at - last.offset + last.address)
+    path.write_bytes(data)
+    with ElfFile(path) as elf:
+        with pytest.raises(InputError, match="chain without end"):
+            elf.exported(["SSL_read"])
+        with pytest.raises(InputError, match="chain without end"):
+            list(elf.all_symbols())
 
 
 def read_everything(elf: ElfFile) -> None:

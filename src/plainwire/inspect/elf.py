@@ -50,6 +50,9 @@ _MAX_HEADERS = 65536
 _MAX_DYNAMIC_SIZE = 1 << 20
 _MAX_NAME = 4096
 _MAX_NOTE_SIZE = 1 << 16
+_MAX_SECTION_NAMES = 1 << 24
+# A file can claim any size without taking any room on the disk (sparse): this much is given at once, and no more.
+_MAX_READ = 1 << 29
 
 
 class ElfFile:
@@ -107,6 +110,8 @@ class ElfFile:
             return self._head[offset : offset + size]
         if offset < 0 or size < 0 or offset + size > self.size:
             raise self._error(f"truncated or damaged ELF file: {size} bytes at {offset:#x} lie outside it")
+        if size > _MAX_READ:
+            raise self._error(f"a part of {size} bytes is more than plainwire reads at once")
         data = self._pread(offset, size)
         if len(data) != size:
             raise self._error("the file shrank while it was read")
@@ -118,11 +123,6 @@ class ElfFile:
             return b""
         try:
             data = os.pread(self._descriptor, size, offset)
-            while 0 < len(data) < size:  # one call moves at most 2 GiB
-                more = os.pread(self._descriptor, size - len(data), offset + len(data))
-                if not more:
-                    break
-                data += more
         except OSError as error:
             raise self._error(f"cannot read: {error.strerror}") from None
         return data
@@ -224,7 +224,7 @@ class ElfFile:
         rows, index = self._section_rows
         if index >= len(rows) or rows[index][1] == SHT_NOBITS:
             return b""
-        return self.read_file(rows[index][4], rows[index][5])
+        return self.read_file(rows[index][4], min(rows[index][5], _MAX_SECTION_NAMES))
 
     @cached_property
     def sections(self) -> tuple[Section, ...]:

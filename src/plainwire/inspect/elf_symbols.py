@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import re
 import struct
+import sys
+from array import array
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Protocol
 
 from plainwire.errors import InputError
@@ -23,8 +25,11 @@ SHN_UNDEF = 0
 _CHUNK = 1 << 20
 # Longer names stand for nothing that anyone looks up (C++ and Rust write names of some kilobytes).
 _MAX_NAME = 1 << 16
-# No real table is larger: Chromium with all its symbols has about 500 MB. Stops at sparse files made to waste time.
+# Limits that no real file reaches, so that one made to waste time costs none. Tables: Chromium with all its symbols has
+# some 500 MB. Names that begin like those looked for: node has 1,336. Symbols in one hash bucket: tens.
 _MAX_TABLE = 1 << 30
+_MAX_OCCURRENCES = 1 << 18
+_MAX_CHAIN = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +57,15 @@ class SymbolTable:
         self._file = file
         self._entry = struct.Struct(file.byte_order + ("IBBHQQ" if file.bits == 64 else "IIIBBH"))
         self._symbols_at = symbols_at
-        self._count = symbols_size // self._entry.size
+        self._symbols_size = symbols_size
         self._names_at = names_at
         self._names_size = names_size
         if max(symbols_size, names_size) > _MAX_TABLE:
-            raise InputError(f"{file.name}: not a valid ELF file: a symbol table of over {_MAX_TABLE} bytes")
+            raise _damaged(file, f"a symbol table of over {_MAX_TABLE} bytes")
+
+    @cached_property
+    def _count(self) -> int:
+        return self._symbols_size // self._entry.size
 
     def _symbol(self, name: str, fields: tuple[int, ...], kind: int = STT_FUNC) -> Symbol | None:
         """The symbol if it is a function (or what else `kind` says) defined in this file."""
@@ -84,7 +93,7 @@ class SymbolTable:
         wanted = {name.encode(): name for name in names}
         prefix = os.path.commonprefix(names).encode()  # noqa: RUF071 - these are no paths
         longest = max(map(len, wanted)) + 1
-        start = 0
+        start = occurrences = 0
         while start < self._names_size:
             size = min(_CHUNK + longest, self._names_size - start)
             chunk = self._file.read_file(self._names_at + start, size)
@@ -94,6 +103,9 @@ class SymbolTable:
                 name = wanted.get(chunk[at : at + longest].split(b"\0", 1)[0])
                 if name:
                     yield start + at, name
+                occurrences += 1
+                if occurrences > _MAX_OCCURRENCES:
+                    raise _damaged(self._file, f"its symbols repeat {names[0]}")
                 at = chunk.find(prefix, at + 1)
             start += _CHUNK
 
@@ -149,15 +161,21 @@ class DynamicTable(SymbolTable):
         gnu_hash_at: int | None,
         hash_at: int | None,
     ) -> None:
+        super().__init__(file, symbols_at, 0, names_at, names_size)
         self._gnu_hash = _GnuHash(file, gnu_hash_at) if gnu_hash_at is not None else None
-        entry_size = 24 if file.bits == 64 else 16
-        if hash_at is not None:
-            _, count = struct.unpack(file.byte_order + "II", file.read_file(hash_at, 8))
+        self._hash_at = hash_at
+
+    @cached_property
+    def _count(self) -> int:
+        if self._hash_at is not None:
+            count: int = struct.unpack(self._file.byte_order + "4xI", self._file.read_file(self._hash_at, 8))[0]
         elif self._gnu_hash:
             count = self._gnu_hash.symbol_count()
         else:  # nothing tells: the string table follows the symbols in the files that all linkers write
-            count = max(names_at - symbols_at, 0) // entry_size
-        super().__init__(file, symbols_at, count * entry_size, names_at, names_size)
+            count = max(self._names_at - self._symbols_at, 0) // self._entry.size
+        if count * self._entry.size > _MAX_TABLE:
+            raise _damaged(self._file, f"{count} dynamic symbols")
+        return count
 
     def find(self, names: Collection[str], kind: int = STT_FUNC) -> dict[str, Symbol]:
         if self._gnu_hash is None:
@@ -189,7 +207,7 @@ class _GnuHash:
         words: tuple[int, ...] = struct.unpack(file.byte_order + "IIII", header)
         self._buckets, self._first, self._bloom_words, self._shift = words
         if not self._buckets or not self._bloom_words:
-            raise InputError(f"{file.name}: not a valid ELF file: its symbol hash table is empty")
+            raise _damaged(file, "its symbol hash table is empty")
         self._word = struct.Struct(file.byte_order + ("Q" if file.bits == 64 else "I"))
         self._u32 = struct.Struct(file.byte_order + "I")
         self._bloom_at = at + 16
@@ -210,25 +228,34 @@ class _GnuHash:
         index = self._read_u32(self._buckets_at + value % self._buckets * 4)
         if index < self._first:
             return
-        while True:
+        for _ in range(_MAX_CHAIN):
             chain = self._read_u32(self._chains_at + (index - self._first) * 4)
             if chain | 1 == value | 1:
                 yield index
             if chain & 1:
                 return
             index += 1
+        raise _damaged(self._file, "its symbol hash table has a chain without end")
 
     def symbol_count(self) -> int:
         """One more than the highest index of the table."""
-        form = f"{self._file.byte_order}{self._buckets}I"
         if self._buckets * 4 > _MAX_TABLE:
-            raise InputError(f"{self._file.name}: not a valid ELF file: a hash table of {self._buckets} buckets")
-        index: int = max(struct.unpack(form, self._file.read_file(self._buckets_at, self._buckets * 4)))
+            raise _damaged(self._file, f"a hash table of {self._buckets} buckets")
+        buckets = array("I", self._file.read_file(self._buckets_at, self._buckets * 4))
+        if (sys.byteorder == "little") != (self._file.byte_order == "<"):
+            buckets.byteswap()
+        index = max(buckets)
         if index < self._first:
             return self._first
-        while not self._read_u32(self._chains_at + (index - self._first) * 4) & 1:
+        for _ in range(_MAX_CHAIN):
             index += 1
-        return index + 1
+            if self._read_u32(self._chains_at + (index - 1 - self._first) * 4) & 1:
+                return index
+        raise _damaged(self._file, "its symbol hash table has a chain without end")
+
+
+def _damaged(file: _File, problem: str) -> InputError:
+    return InputError(f"{file.name}: not a valid ELF file: {problem}")
 
 
 @lru_cache(maxsize=4096)

@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from plainwire.inspect.elf import ElfFile
+from plainwire.inspect.go_buildinfo import read_build_info
 from plainwire.modules import all_modules
 
 _CHUNK = 1 << 20
 _OVERLAP = 512  # longer than any text that a pattern matches
+_MAX_DATA = 1 << 30  # no real program has more constants; a sparse file can claim them
+_GO = "Go crypto/tls"
 _GO_TYPE = b"crypto/tls.(*Conn)."
 
 
@@ -109,7 +112,7 @@ IMPLEMENTATIONS = (
         soname="libjvm",
         reason="Java's own TLS (JSSE) is compiled while it runs, so it has no functions in a file to attach to",
     ),
-    Implementation("Go crypto/tls", version=rb"\xff Go buildinf:.{18}[\x01-\x7f]go(\d+\.\d+(?:\.\d+)?)"),
+    Implementation(_GO),
 )
 
 _BY_NAME = {row.name: row for row in IMPLEMENTATIONS}
@@ -164,7 +167,7 @@ def identify(elf: ElfFile) -> TlsLibrary | None:
             if row.functions and all(name in functions for name in row.functions):
                 return _found(row, "functions")
     if _is_go(elf) and _has_go_tls(elf):
-        return _found(_BY_NAME["Go crypto/tls"], "contents")
+        return _found(_BY_NAME[_GO], "contents")
     return None
 
 
@@ -189,18 +192,16 @@ def embedded(elf: ElfFile) -> tuple[TlsLibrary, ...]:
 
 def version(elf: ElfFile, implementation: str) -> str | None:
     """The version of an implementation, read from the file that holds it (or see `version_library`)."""
+    if implementation == _GO:
+        go = read_build_info(elf)
+        return go.version.removeprefix("go") if go else None
     text = _BY_NAME[implementation].version
-    if text is None:
-        return None
-    pattern = re.compile(text, re.DOTALL)
-    if implementation.startswith("Go"):
-        section = elf.section_bytes(".go.buildinfo") or b""
-        match = pattern.search(section)
-        return match[1].decode() if match else None
-    for chunk in _read_only_data(elf):
-        match = pattern.search(chunk)
-        if match:
-            return match[1].decode()
+    if text is not None:
+        pattern = re.compile(text)
+        for chunk in _read_only_data(elf):
+            match = pattern.search(chunk)
+            if match:
+                return match[1].decode()
     return None
 
 
@@ -245,5 +246,5 @@ def _read_only_data(elf: ElfFile) -> Iterator[bytes]:
 
 def _chunks(elf: ElfFile, offset: int, size: int) -> Iterator[bytes]:
     """Pieces that overlap, so that no text is cut in all of them."""
-    for start in range(0, size, _CHUNK):
+    for start in range(0, min(size, _MAX_DATA), _CHUNK):
         yield elf.read_file(offset + start, min(_CHUNK + _OVERLAP, size - start))
