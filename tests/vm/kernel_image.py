@@ -15,9 +15,9 @@ CACHE = ROOT / ".cache" / "vm"
 # Of a package's 600 MB of modules: what boots over 9p, and what the tests of networks may load.
 WANTED = (
     "./boot/vmlinuz-*",
-    "./lib/modules/*/modules.*",
-    *(f"./lib/modules/*/kernel/{part}/*" for part in ("fs", "net", "lib", "crypto", "arch", "drivers/virtio")),
-    "./lib/modules/*/kernel/drivers/net/*.ko*",
+    "./*lib/modules/*/modules.*",  # below usr/ since Debian 13
+    *(f"./*lib/modules/*/kernel/{part}/*" for part in ("fs", "net", "lib", "crypto", "arch", "drivers/virtio")),
+    "./*lib/modules/*/kernel/drivers/net/*.ko*",
 )
 
 
@@ -76,6 +76,8 @@ def _unpack(package: str) -> None:
         tree.mkdir()
         with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", archive], stdout=subprocess.PIPE) as tar:
             subprocess.run(["tar", "-x", "-C", tree, "--wildcards", *WANTED], stdin=tar.stdout, check=True)
+        if not (tree / "lib").exists():
+            (tree / "lib").symlink_to("usr/lib")
         depmod = shutil.which("depmod") or "/usr/sbin/depmod"
         subprocess.run([depmod, "-b", tree, package.removeprefix("linux-image-")], check=True)
         tree.rename(CACHE / package)

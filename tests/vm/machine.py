@@ -45,7 +45,7 @@ def why_no_machine() -> str | None:
     """Why nothing can be booted here; None if it can."""
     if os.geteuid() != 0:
         return "not root: the guest runs as root over this machine's files"
-    for tool in ("qemu-system-x86_64", "busybox", "depmod"):
+    for tool in ("qemu-system-x86_64", "busybox", "depmod", "file"):
         if shutil.which(tool, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None:
             return f"{tool} is not installed"
     if any(character.isspace() for character in str(ROOT)):
