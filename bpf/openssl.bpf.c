@@ -35,6 +35,14 @@ struct {
 	__uint(max_entries, 10240);
 } ssl_st_fd SEC(".maps");
 
+/* The processes that may have entries in ssl_st_fd. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, __u32); /* pid */
+	__type(value, __u8);
+	__uint(max_entries, 10240);
+} fd_owners SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__type(key, struct ssl_key_t);
@@ -280,8 +288,12 @@ int BPF_KPROBE(probe_SSL_set_fd, __u64 ssl, __u64 fd)
 	__u32 pid = bpf_get_current_pid_tgid() >> 32;
 	__u64 owner_and_fd = (__u64)pid << 32 | (__u32)fd;
 
-	if (is_target(pid, (__u32)bpf_get_current_uid_gid()))
-		bpf_map_update_elem(&ssl_st_fd, &ssl, &owner_and_fd, BPF_ANY);
+	__u8 one = 1;
+
+	if (!is_target(pid, (__u32)bpf_get_current_uid_gid()))
+		return 0;
+	bpf_map_update_elem(&ssl_st_fd, &ssl, &owner_and_fd, BPF_ANY);
+	bpf_map_update_elem(&fd_owners, &pid, &one, BPF_ANY);
 	return 0;
 }
 
@@ -297,13 +309,26 @@ int BPF_KPROBE(probe_SSL_free, __u64 ssl)
 	return 0;
 }
 
-/* A thread ends, perhaps killed in the middle of a call that will never return. */
-SEC("raw_tp/sched_process_exit")
-int forget_calls_of_thread(struct bpf_raw_tracepoint_args *ctx)
+struct bpf_map;
+
+static long forget_fd_of(struct bpf_map *map, __u64 *ssl, __u64 *owner_and_fd, __u32 *pid)
 {
+	if (*owner_and_fd >> 32 == *pid)
+		bpf_map_delete_elem(map, ssl);
+	return 0;
+}
+
+/* A thread ends, perhaps killed in the middle of a call that will never return; with the last one, the process. */
+SEC("raw_tp/sched_process_exit")
+int forget_calls(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	__u32 pid = pid_tgid >> 32;
 
 	bpf_map_delete_elem(&active_ssl_read_args_map, &pid_tgid);
 	bpf_map_delete_elem(&active_ssl_write_args_map, &pid_tgid);
+	if (BPF_CORE_READ(task, signal, live.counter) == 0 && bpf_map_delete_elem(&fd_owners, &pid) == 0)
+		bpf_for_each_map_elem(&ssl_st_fd, forget_fd_of, &pid, 0);
 	return 0;
 }

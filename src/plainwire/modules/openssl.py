@@ -27,5 +27,5 @@ MODULE = Module(
         Hook("SSL_set_wfd", "probe_SSL_set_fd"),
         Hook("SSL_free", "probe_SSL_free"),
     ),
-    tracepoints=(("sched_process_exit", "forget_calls_of_thread"),),
+    tracepoints=(("sched_process_exit", "forget_calls"),),
 )
