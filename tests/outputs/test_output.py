@@ -145,6 +145,13 @@ def test_a_closed_pipe_ends_a_program_without_a_word() -> None:
     process.stderr.close()
 
 
+def test_a_closed_stdout_is_an_input_error() -> None:
+    program = "from plainwire.outputs import open_output; open_output('text')"
+    shell = ["sh", "-c", f'exec "{sys.executable}" -c "{program}" >&-']
+    said = subprocess.run(shell, stderr=subprocess.PIPE, check=False).stderr
+    assert said.splitlines()[-1].startswith(b"plainwire.errors.InputError: can't write to stdout: it is closed; ")
+
+
 def test_colour_is_for_terminals_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")

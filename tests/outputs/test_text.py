@@ -128,7 +128,8 @@ def test_http2_frames_are_named() -> None:
     assert payload(settings + data_frame).startswith("<binary, HTTP/2 SETTINGS, DATA, 21 bytes: ")
     preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
     assert payload(preface + settings).startswith("<binary, HTTP/2 preface, SETTINGS, 33 bytes: 50 52 49 ")
-    assert payload(settings * 8).startswith(f"<binary, HTTP/2 {', '.join(['SETTINGS'] * 6)} and 2 more, 72 bytes: ")
+    assert payload(settings * 8).startswith(f"<binary, HTTP/2 {', '.join(['SETTINGS'] * 6)}, …, 72 bytes: ")
+    assert "HTTP/2" not in payload(bytes(90))  # DATA can't stand on stream 0
     assert "HTTP/2" not in payload(b"\x00\x00\x00\x77\x00\x00\x00\x00\x00")
 
 

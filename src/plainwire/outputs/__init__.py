@@ -2,5 +2,6 @@
 
 from plainwire.outputs.losses import summary
 from plainwire.outputs.output import FormatName, Output, OutputSet, StreamOutput, open_output
+from plainwire.outputs.style import style_for
 
-__all__ = ["FormatName", "Output", "OutputSet", "StreamOutput", "open_output", "summary"]
+__all__ = ["FormatName", "Output", "OutputSet", "StreamOutput", "open_output", "style_for", "summary"]

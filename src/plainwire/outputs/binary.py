@@ -5,23 +5,14 @@ from __future__ import annotations
 from plainwire.outputs.words import counted
 
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113, section 3.4
-# RFC 9113, section 6; ALTSVC: RFC 7838; ORIGIN: RFC 8336; PRIORITY_UPDATE: RFC 9218.
-_HTTP2_FRAMES = {
-    0: "DATA",
-    1: "HEADERS",
-    2: "PRIORITY",
-    3: "RST_STREAM",
-    4: "SETTINGS",
-    5: "PUSH_PROMISE",
-    6: "PING",
-    7: "GOAWAY",
-    8: "WINDOW_UPDATE",
-    9: "CONTINUATION",
-    0xA: "ALTSVC",
-    0xC: "ORIGIN",
-    0x10: "PRIORITY_UPDATE",
-}
-_HTTP2_FRAMES_TOLD = 6
+# Types of frames, by where they may stand. RFC 9113, section 6; ALTSVC: RFC 7838; ORIGIN: RFC 8336; PRIORITY_UPDATE:
+# RFC 9218.
+_ON_A_STREAM = {0: "DATA", 1: "HEADERS", 2: "PRIORITY", 3: "RST_STREAM", 5: "PUSH_PROMISE", 9: "CONTINUATION"}
+_ON_THE_CONNECTION = {4: "SETTINGS", 6: "PING", 7: "GOAWAY", 0xC: "ORIGIN", 0x10: "PRIORITY_UPDATE"}
+_ON_EITHER = {8: "WINDOW_UPDATE", 0xA: "ALTSVC"}
+_STREAM_FRAMES = _ON_A_STREAM | _ON_EITHER
+_CONNECTION_FRAMES = _ON_THE_CONNECTION | _ON_EITHER
+_FRAMES_TOLD = 6
 # First bytes of formats that often travel as bodies, each from its own specification.
 _MAGIC = {
     b"\x1f\x8b\x08": "gzip",
@@ -79,13 +70,16 @@ def _http2(data: bytes) -> str:
     if data.startswith(HTTP2_PREFACE):
         names.append("preface")
         position = len(HTTP2_PREFACE)
-    while len(data) - position >= 9:  # a frame's header: length (24 bits), type, flags, stream (31 bits)
-        name = _HTTP2_FRAMES.get(data[position + 3])
-        if name is None or data[position + 5] & 0x80:
+    while len(data) - position >= 9 and len(names) <= _FRAMES_TOLD:
+        # A frame's header: length (24 bits), type, flags, stream (31 bits).
+        stream = int.from_bytes(data[position + 5 : position + 9])
+        name = (_STREAM_FRAMES if stream else _CONNECTION_FRAMES).get(data[position + 3])
+        if name is None or stream >> 31:
             return ""
         names.append(name)
         position += 9 + int.from_bytes(data[position : position + 3])
-    if not names or position < len(data) or (position > len(data) and len(names) == 1):
-        return ""  # one header alone is too little to tell HTTP/2 from chance
-    more = "" if len(names) <= _HTTP2_FRAMES_TOLD else f" and {len(names) - _HTTP2_FRAMES_TOLD:,} more"
-    return f"HTTP/2 {', '.join(names[:_HTTP2_FRAMES_TOLD])}{more}"
+    if len(names) > _FRAMES_TOLD:
+        names[_FRAMES_TOLD:] = ["…"]
+    elif position < len(data) or len(names) + (position == len(data)) < 2:
+        return ""  # one header whose frame is not whole is too little to tell HTTP/2 from chance
+    return f"HTTP/2 {', '.join(names)}"

@@ -15,10 +15,10 @@ LOSSES = {
     "buffer_full": ("event", "the buffer was full", f"a larger --buffer-size or {_NARROWER}"),
     "arguments_full": ("call", "too many were under way at once for the kernel's argument map", _NARROWER),
     "unreadable": ("event", "the bytes were not in memory when the kernel looked", "the headers say which"),
-    "truncated_bytes": ("byte", "of one call, 16 MiB are captured", "the headers say which calls"),
+    "truncated_bytes": ("byte", "beyond the 16 MiB that are captured of one call", "the headers say which"),
     "no_scratch": ("event", "every scratch buffer in the kernel was taken", _NARROWER),
     "process_events": ("process event", "their buffer was full", "names of short-lived processes may be missing"),
-    "malformed": ("sample", "contradicting its own structure", "a bug of plainwire, or a damaged recording"),
+    "malformed": ("sample", "against the structure of their kind", "a bug of plainwire, or a damaged recording"),
     "unknown_kind": ("sample", "of a kind unknown here", "the version that made the recording can read it"),
     "gap": ("event", "found by the numbers of a connection's events", "the headers say where"),
 }

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
+from plainwire.errors import InputError
 from plainwire.events import AnyEvent
 from plainwire.outputs.destination import STDOUT, open_private, write_all
 from plainwire.outputs.hexdump import hexdump
@@ -55,11 +57,13 @@ class StreamOutput:
 
 
 def open_output(form: FormatName, path: Path | None = None, *, owner: tuple[int, int] | None = None) -> StreamOutput:
-    """An output to the file `path`, or to stdout for None and for "-". Raises InputError if the file can't be written.
+    """An output to the file `path`, or to stdout for None and for "-". Raises InputError if that can't be written.
 
     owner: uid and gid that a new file is given to (under sudo).
     """
     if path is None or str(path) == "-":
+        if sys.stdout is None:  # closed at our start (`>&-`): what was opened since may have its number
+            raise InputError("can't write to stdout: it is closed; leave it open or name a file with --out")
         return StreamOutput("stdout", STDOUT, _format(form, STDOUT))
     descriptor = open_private(path, owner)
     return StreamOutput(str(path), descriptor, _format(form, descriptor))

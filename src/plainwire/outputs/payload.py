@@ -15,7 +15,8 @@ def show_payload(data: bytes, style: Style = PLAIN) -> bytes:
     """`data` as UTF-8 that is safe on a terminal, ended by \\n; nothing for nothing.
 
     Plain ASCII passes as it is, CR before LF dropped. What is not text is told short, but a head that is text (of
-    HTTP/1, of a part of a form) is shown, up to the blank line before what is not.
+    HTTP/1, of a part of a form) is shown, up to the blank line before what is not. Bytes stay with their event: a
+    character that its end cuts is shown as bytes in this one and the next.
     """
     if data.isascii():
         shown = data.translate(None, _NOT_PLAIN)  # one pass at 2 GB/s; what falls out are the CRs alone, or
