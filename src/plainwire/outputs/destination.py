@@ -32,7 +32,7 @@ def open_private(path: Path, owner: tuple[int, int] | None = None) -> int:
     return descriptor
 
 
-def write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes | bytearray) -> None:
     """Write all of `data`, in one call where the kernel takes it. Raises OSError, of which BrokenPipeError is one.
 
     A descriptor that another program made non-blocking (a terminal is shared) is waited for.

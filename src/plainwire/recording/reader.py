@@ -34,7 +34,9 @@ class Reader:
         line = self._file.readline(MAX_FIRST_LINE)
         if line == FIRST_LINE:
             return len(line)
-        if line and FIRST_LINE.startswith(line):
+        if not line:
+            raise RecordingError(f"{self._name}: empty, not a recording")
+        if FIRST_LINE.startswith(line):
             raise RecordingError(f"{self._name}: the recording was cut before its first record")
         if not line.startswith(MAGIC) or not line.endswith(b"\n"):
             raise RecordingError(f"{self._name}: not a recording: `plainwire capture --record FILE` writes one")
