@@ -196,7 +196,7 @@ def test_a_live_reader_follows_standard_output(capfd: pytest.CaptureFixture[str]
 
 
 def test_what_cannot_be_written_is_said_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"cannot write .*/none/trace.pcapng: No such file or directory"):
+    with pytest.raises(InputError, match=r"can't write .*/none/trace.pcapng: No such file or directory"):
         PcapngFiles(tmp_path / "none" / "trace.pcapng", "plainwire")
     with pytest.raises(InputError, match="standard output is one stream"):
         PcapngFiles(Path("-"), "plainwire", max_bytes=1000)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from plainwire.errors import InputError
+from plainwire.outputs.destination import open_private
 from plainwire.outputs.pcapng import PcapngWriter
 
 _SECRETS_KEPT_NS: Final = 60_000_000_000
@@ -31,14 +32,6 @@ class _Counters(NamedTuple):
     dropped: int
 
 
-def create_private_file(path: Path) -> int:
-    """Create or empty a file that its owner alone may read, since it holds keys. Returns its descriptor."""
-    try:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
-
-
 class PcapngFiles:
     """Writes packets to `path`, or to a row of files named after it (`trace.pcapng`: `trace_00001.pcapng`, …).
 
@@ -54,7 +47,7 @@ class PcapngFiles:
         max_bytes: int | None = None,
         max_ns: int | None = None,
         files: int | None = None,
-        create: Callable[[Path], int] = create_private_file,
+        create: Callable[[Path], int] = open_private,
     ) -> None:
         self._path = path
         self._application = application

@@ -18,8 +18,9 @@ from plainwire.capture.session import Session
 from plainwire.cli.options import BufferSize
 from plainwire.errors import InputError
 from plainwire.events import StatsEvent
-from plainwire.outputs import FormatName, OutputSet, open_output, summary
+from plainwire.outputs import FormatName, OutputSet, open_output, style_for, summary
 
+STDERR = 2
 PATH = click.Path(path_type=Path)
 
 
@@ -91,7 +92,7 @@ def _write_events(capture: Capture, outputs: OutputSet) -> None:
             if not outputs.active:
                 capture.stop()
             if isinstance(events[-1], StatsEvent):
-                _say(summary(events[-1]), prefix=False)
+                _say(summary(events[-1], style_for(STDERR)), prefix=False)
         outputs.close()
     except BrokenPipeError:
         # The reader of our output has seen enough; what would be flushed at exit has nowhere to go.
