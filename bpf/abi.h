@@ -49,6 +49,28 @@ enum ssl_data_flag {
 	SSL_DATA_EARLY = 8,	 /* TLS 1.3 early data (0-RTT) */
 };
 
+/* How it was found out which connection bytes belong to. */
+enum connection_way {
+	CONNECTION_UNKNOWN = 0,
+	CONNECTION_BY_SET_FD = 1, /* SSL_set_fd and its relatives named the descriptor */
+	CONNECTION_BY_BIO = 2,	  /* the descriptor in the SSL structure's BIO */
+	CONNECTION_BY_THREAD = 3, /* the one socket that the thread used inside the call */
+	CONNECTION_AMBIGUOUS = 4, /* the thread used several sockets inside the call: unknown */
+};
+
+/* A socket and its two ends. */
+struct connection_t {
+	__u64 sock;	     /* address of the kernel's struct sock: an identity while it is open */
+	__u32 saddr[4];	     /* the local address, in network order; IPv4 in the first element */
+	__u32 daddr[4];	     /* the remote address */
+	__u16 sport;	     /* local port, in host order */
+	__u16 dport;	     /* remote port, in host order */
+	__u16 family;	     /* AF_INET, AF_INET6 or AF_UNIX */
+	__u16 way;	     /* enum connection_way */
+	__u32 net_namespace; /* inode number of the network namespace, as in /proc/PID/ns/net */
+	__u32 reserved;
+};
+
 /* Up to MAX_DATA_SIZE_OPENSSL bytes of one call of SSL_read, SSL_write or a relative. */
 struct ssl_data_event_t {
 	__u32 kind;	    /* EVENT_SSL_DATA */
@@ -67,6 +89,7 @@ struct ssl_data_event_t {
 	__u32 version;	   /* TLS version as on the wire (0x0303); 0 where not known */
 	__u32 bio_type;	   /* BIO_TYPE_* of <openssl/bio.h>; 0 where not known */
 	__u32 data_len;
+	struct connection_t connection;
 	char comm[TASK_COMM_LEN];	 /* the process's name: its first thread's */
 	char thread_comm[TASK_COMM_LEN]; /* the calling thread's name */
 	__u8 data[MAX_DATA_SIZE_OPENSSL];
@@ -83,9 +106,10 @@ struct active_ssl_buf {
 	__u32 version;
 	__u32 bio_type;
 	__u32 library;
-	__u32 flags;	     /* enum ssl_data_flag, known at entry */
-	__u16 same_as_outer; /* a call inside another one, for the same bytes */
-	__u16 sent_by_inner; /* such a call has sent the bytes */
+	__u32 flags;			/* enum ssl_data_flag, known at entry */
+	__u16 same_as_outer;		/* a call inside another one, for the same bytes */
+	__u16 sent_by_inner;		/* such a call has sent the bytes */
+	struct connection_t connection; /* the socket that the thread has used inside the call */
 };
 
 /* A call inside another one of the same direction on the same thread (TLS in TLS). */
@@ -128,6 +152,7 @@ struct ssl_key_t {
 /* What is remembered of an SSL structure between calls. */
 struct ssl_state_t {
 	__u64 sequence[2]; /* by enum ssl_data_event_type */
+	struct connection_t connection;
 };
 
 /* A process forked, ended, or loaded libraries. */

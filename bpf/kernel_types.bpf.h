@@ -2,7 +2,8 @@
 /*
  * The kernel types that the programs use, declared by hand with only the fields that are read: the offsets are those of
  * the running kernel, put in by CO-RE when a program is loaded. A generated vmlinux.h would make each object 70 times
- * as large. Source: include/uapi/linux/bpf.h, include/linux/sched.h, mm_types.h, fs.h, binfmts.h.
+ * as large. Source: include/uapi/linux/bpf.h, include/linux/sched.h, mm_types.h, fs.h, fdtable.h,
+ * binfmts.h, net.h, include/net/sock.h.
  */
 #ifndef PLAINWIRE_KERNEL_TYPES_BPF_H
 #define PLAINWIRE_KERNEL_TYPES_BPF_H
@@ -43,7 +44,12 @@ enum bpf_map_type {
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
+struct ns_common {
+	unsigned int inum;
+};
+
 struct inode {
+	unsigned short i_mode;
 	unsigned long i_ino;
 	struct super_block *i_sb;
 	long long i_size;
@@ -55,6 +61,49 @@ struct super_block {
 
 struct file {
 	struct inode *f_inode;
+	void *private_data;
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+struct net {
+	struct ns_common ns;
+};
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
+struct in6_addr {
+	union {
+		__u32 u6_addr32[4];
+	} in6_u;
+};
+
+struct sock_common {
+	__be32 skc_daddr;
+	__be32 skc_rcv_saddr;
+	__be16 skc_dport;
+	__u16 skc_num;
+	unsigned short skc_family;
+	possible_net_t skc_net;
+	struct in6_addr skc_v6_daddr;
+	struct in6_addr skc_v6_rcv_saddr;
+};
+
+struct sock {
+	struct sock_common __sk_common;
+};
+
+struct socket {
+	struct sock *sk;
 };
 
 struct mm_struct {
@@ -69,10 +118,6 @@ typedef struct {
 
 struct signal_struct {
 	atomic_t live; /* threads that have not begun to exit */
-};
-
-struct ns_common {
-	unsigned int inum;
 };
 
 struct mnt_namespace {
@@ -91,6 +136,7 @@ struct task_struct {
 	struct mm_struct *mm;
 	struct signal_struct *signal;
 	struct nsproxy *nsproxy;
+	struct files_struct *files;
 	char comm[16];
 };
 

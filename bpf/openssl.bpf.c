@@ -7,11 +7,13 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
+#include <bpf/bpf_endian.h>
 #include "abi.h"
 #include "btf.bpf.h"
 #include "filter.bpf.h"
 #include "emit.bpf.h"
 #include "scratch.bpf.h"
+#include "sockets.bpf.h"
 #include "ssl_calls.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -59,8 +61,7 @@ static __always_inline __s32 find_fd(__u64 ssl, __u32 pid)
 	return (__s32)*owner_and_fd;
 }
 
-/* Number `count` events of a connection and direction; the number of the first. Lost events keep their numbers. */
-static __always_inline __u64 take_sequence(__u64 ssl, __u32 pid, __u32 type, __u64 count)
+static __always_inline struct ssl_state_t *find_state(__u64 ssl, __u32 pid)
 {
 	struct ssl_key_t key = {.ssl = ssl, .pid = pid};
 	struct ssl_state_t *state = bpf_map_lookup_elem(&ssl_states, &key);
@@ -70,10 +71,26 @@ static __always_inline __u64 take_sequence(__u64 ssl, __u32 pid, __u32 type, __u
 
 		bpf_map_update_elem(&ssl_states, &key, &fresh, BPF_NOEXIST);
 		state = bpf_map_lookup_elem(&ssl_states, &key);
-		if (!state)
-			return 0;
 	}
-	return __sync_fetch_and_add(&state->sequence[type & 1], count);
+	return state;
+}
+
+/*
+ * Learn which connection an SSL structure serves. A descriptor that the program named is believed; the socket that the
+ * thread used inside the call is the next best, and follows the structure to another socket.
+ */
+static __always_inline void learn_connection(struct ssl_state_t *state, struct active_ssl_buf *call)
+{
+	if (state->connection.way == CONNECTION_BY_SET_FD)
+		return;
+	if (call->fd >= 0 && read_socket_of_fd(call->fd, &state->connection)) {
+		state->connection.way = CONNECTION_BY_SET_FD;
+		return;
+	}
+	if (call->connection.way == CONNECTION_BY_THREAD)
+		state->connection = call->connection;
+	else if (state->connection.way == CONNECTION_UNKNOWN)
+		state->connection.way = call->connection.way; /* ambiguous, perhaps */
 }
 
 /*
@@ -125,10 +142,16 @@ static __always_inline int send_call(struct pt_regs *ctx, struct active_ssl_buf 
 	__u64 sendable = length < MAX_CALL_SIZE ? length : MAX_CALL_SIZE;
 	bool length_only = call->flags & SSL_DATA_LENGTH_ONLY;
 	__u32 count = length_only ? 1 : (sendable + MAX_DATA_SIZE_OPENSSL - 1) / MAX_DATA_SIZE_OPENSSL;
-	__u64 sequence = take_sequence(call->ssl, pid_tgid >> 32, type, count);
+	struct ssl_state_t *state = find_state(call->ssl, pid_tgid >> 32);
 	struct ssl_data_event_t *event;
 	struct scratch scratch;
+	__u64 sequence;
 
+	if (!state)
+		return 0;
+	/* Lost events keep their numbers. */
+	sequence = __sync_fetch_and_add(&state->sequence[type & 1], count);
+	learn_connection(state, call);
 	if (!claim_scratch(&scratch)) {
 		count_loss(LOSS_NO_SCRATCH, count);
 		return 0;
@@ -148,6 +171,7 @@ static __always_inline int send_call(struct pt_regs *ctx, struct active_ssl_buf 
 	event->fd = call->fd;
 	event->version = call->version;
 	event->bio_type = call->bio_type;
+	event->connection = state->connection;
 	read_process_comm(event->comm);
 	bpf_get_current_comm(event->thread_comm, sizeof(event->thread_comm));
 	if (length > sendable && !length_only) {
@@ -288,12 +312,17 @@ int BPF_KPROBE(probe_SSL_set_fd, __u64 ssl, __u64 fd)
 	__u32 pid = bpf_get_current_pid_tgid() >> 32;
 	__u64 owner_and_fd = (__u64)pid << 32 | (__u32)fd;
 
+	struct ssl_key_t key = {.ssl = ssl, .pid = pid};
+	struct ssl_state_t *state;
 	__u8 one = 1;
 
 	if (!is_target(pid, (__u32)bpf_get_current_uid_gid()))
 		return 0;
 	bpf_map_update_elem(&ssl_st_fd, &ssl, &owner_and_fd, BPF_ANY);
 	bpf_map_update_elem(&fd_owners, &pid, &one, BPF_ANY);
+	state = bpf_map_lookup_elem(&ssl_states, &key);
+	if (state)
+		state->connection.way = CONNECTION_UNKNOWN;
 	return 0;
 }
 
@@ -307,6 +336,48 @@ int BPF_KPROBE(probe_SSL_free, __u64 ssl)
 		bpf_map_delete_elem(&ssl_st_fd, &ssl);
 	bpf_map_delete_elem(&ssl_states, &key);
 	return 0;
+}
+
+/* A socket has sent or received: if the thread is in a call, that is where the call's bytes travel. */
+static __always_inline int use_socket(struct sock *sock)
+{
+	struct active_ssl_buf *call = current_call();
+
+	if (!call || call->connection.sock == (__u64)sock)
+		return 0;
+	if (call->connection.way != CONNECTION_UNKNOWN)
+		call->connection.way = CONNECTION_AMBIGUOUS;
+	else if (read_socket(sock, &call->connection))
+		call->connection.way = CONNECTION_BY_THREAD;
+	return 0;
+}
+
+/* trace_sock_send_length(struct sock *sk, int ret, int flags), Linux 6.3 */
+SEC("raw_tp/sock_send_length")
+int socket_sent(struct bpf_raw_tracepoint_args *ctx)
+{
+	return use_socket((struct sock *)ctx->args[0]);
+}
+
+/* trace_sock_recv_length(struct sock *sk, int ret, int flags), Linux 6.3 */
+SEC("raw_tp/sock_recv_length")
+int socket_received(struct bpf_raw_tracepoint_args *ctx)
+{
+	return use_socket((struct sock *)ctx->args[0]);
+}
+
+/* int tcp_sendmsg(struct sock *sk, struct msghdr *msg, size_t size) */
+SEC("kprobe/tcp_sendmsg")
+int BPF_KPROBE(probe_tcp_sendmsg, struct sock *sock)
+{
+	return use_socket(sock);
+}
+
+/* int tcp_recvmsg(struct sock *sk, …) */
+SEC("kprobe/tcp_recvmsg")
+int BPF_KPROBE(probe_tcp_recvmsg, struct sock *sock)
+{
+	return use_socket(sock);
 }
 
 struct bpf_map;

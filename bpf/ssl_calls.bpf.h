@@ -77,6 +77,21 @@ static __always_inline bool end_call(void *active_calls, __u64 stack_pointer, st
 	return true;
 }
 
+/*
+ * The innermost call of the current thread, a read or a write; of two nested calls of one direction the outer one, which
+ * stands for both. NULL outside of a call.
+ */
+static __always_inline struct active_ssl_buf *current_call(void)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct active_ssl_buf *read = bpf_map_lookup_elem(&active_ssl_read_args_map, &pid_tgid);
+	struct active_ssl_buf *write = bpf_map_lookup_elem(&active_ssl_write_args_map, &pid_tgid);
+
+	if (!read || !write)
+		return read ? read : write;
+	return read->stack_pointer < write->stack_pointer ? read : write;
+}
+
 /* An inner call has sent the bytes of the call around it: its return must not send them again. */
 static __always_inline void mark_outer_as_sent(void *active_calls)
 {

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Reads a socket's two ends from the kernel's structures (include/net/sock.h). */
+#ifndef PLAINWIRE_SOCKETS_BPF_H
+#define PLAINWIRE_SOCKETS_BPF_H
+
+#define AF_UNIX 1
+#define AF_INET 2
+#define AF_INET6 10
+#define S_IFMT 0170000 /* <linux/stat.h> */
+#define S_IFSOCK 0140000
+
+/* False where it is no socket of these families, or has no peer yet. */
+static __always_inline bool read_socket(struct sock *sock, struct connection_t *connection)
+{
+	__u16 family = BPF_CORE_READ(sock, __sk_common.skc_family);
+	__u16 remote_port = bpf_ntohs(BPF_CORE_READ(sock, __sk_common.skc_dport));
+
+	if (family == AF_INET) {
+		connection->saddr[0] = BPF_CORE_READ(sock, __sk_common.skc_rcv_saddr);
+		connection->daddr[0] = BPF_CORE_READ(sock, __sk_common.skc_daddr);
+	} else if (family == AF_INET6) {
+		BPF_CORE_READ_INTO(&connection->saddr, sock, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32);
+		BPF_CORE_READ_INTO(&connection->daddr, sock, __sk_common.skc_v6_daddr.in6_u.u6_addr32);
+	} else if (family != AF_UNIX) {
+		return false;
+	}
+	if (family != AF_UNIX) {
+		if (remote_port == 0)
+			return false;
+		connection->sport = BPF_CORE_READ(sock, __sk_common.skc_num);
+		connection->dport = remote_port;
+	}
+	connection->sock = (__u64)sock;
+	connection->family = family;
+	connection->net_namespace = BPF_CORE_READ(sock, __sk_common.skc_net.net, ns.inum);
+	return true;
+}
+
+/* The socket behind a descriptor of the current process. */
+static __always_inline bool read_socket_of_fd(__s32 fd, struct connection_t *connection)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct socket *socket;
+	struct file **slot;
+	struct file *file;
+
+	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(table, max_fds))
+		return false;
+	slot = BPF_CORE_READ(table, fd) + fd;
+	if (bpf_probe_read_kernel(&file, sizeof(file), slot) || !file)
+		return false;
+	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return false;
+	socket = BPF_CORE_READ(file, private_data);
+	return read_socket(BPF_CORE_READ(socket, sk), connection);
+}
+
+#endif
