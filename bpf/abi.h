@@ -61,13 +61,13 @@ enum connection_way {
 /* A socket and its two ends. */
 struct connection_t {
 	__u64 sock;	     /* address of the kernel's struct sock: an identity while it is open */
-	__u32 saddr[4];	     /* the local address, in network order; IPv4 in the first element */
-	__u32 daddr[4];	     /* the remote address */
-	__u16 sport;	     /* local port, in host order */
-	__u16 dport;	     /* remote port, in host order */
+	__u8 saddr[16];	     /* the local address, in network order; of IPv4 the first four bytes */
+	__u8 daddr[16];	     /* the remote address */
+	__u16 sport;	     /* local port */
+	__u16 dport;	     /* remote port */
 	__u16 family;	     /* AF_INET, AF_INET6 or AF_UNIX */
 	__u16 way;	     /* enum connection_way */
-	__u32 net_namespace; /* inode number of the network namespace, as in /proc/PID/ns/net */
+	__u32 net_namespace; /* inode number of the network namespace, as /proc/PID/ns/net has it */
 	__u32 reserved;
 };
 

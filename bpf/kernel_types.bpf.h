@@ -83,7 +83,7 @@ typedef struct {
 
 struct in6_addr {
 	union {
-		__u32 u6_addr32[4];
+		__u8 u6_addr8[16];
 	} in6_u;
 };
 

@@ -16,11 +16,11 @@ static __always_inline bool read_socket(struct sock *sock, struct connection_t *
 	__u16 remote_port = bpf_ntohs(BPF_CORE_READ(sock, __sk_common.skc_dport));
 
 	if (family == AF_INET) {
-		connection->saddr[0] = BPF_CORE_READ(sock, __sk_common.skc_rcv_saddr);
-		connection->daddr[0] = BPF_CORE_READ(sock, __sk_common.skc_daddr);
+		BPF_CORE_READ_INTO((__be32 *)connection->saddr, sock, __sk_common.skc_rcv_saddr);
+		BPF_CORE_READ_INTO((__be32 *)connection->daddr, sock, __sk_common.skc_daddr);
 	} else if (family == AF_INET6) {
-		BPF_CORE_READ_INTO(&connection->saddr, sock, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32);
-		BPF_CORE_READ_INTO(&connection->daddr, sock, __sk_common.skc_v6_daddr.in6_u.u6_addr32);
+		BPF_CORE_READ_INTO(&connection->saddr, sock, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8);
+		BPF_CORE_READ_INTO(&connection->daddr, sock, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
 	} else if (family != AF_UNIX) {
 		return false;
 	}

@@ -32,12 +32,35 @@ class Event(Versioned, gc=False):
     timestamp_ns: int
 
 
+ConnectionWay = Literal["set_fd", "bio", "thread"]
+ConnectionNote = Literal["no socket used yet", "several sockets in one call"]
+
+
+class Connection(msgspec.Struct, frozen=True, gc=False):
+    """The connection that bytes travelled on, as this end sees it.
+
+    `id` numbers the connections of a capture, in the order of their first event. `way` is how it was found: "set_fd"
+    (SSL_set_fd named the descriptor), "bio" (the descriptor in the SSL structure) or "thread" (the one socket that the
+    thread used inside the call). A UNIX socket has no addresses. `net_namespace` is the inode number of
+    /proc/PID/ns/net: equal addresses in two namespaces are different places.
+    """
+
+    id: int
+    family: Literal["IPv4", "IPv6", "unix"]
+    local_address: str | None
+    local_port: int | None
+    remote_address: str | None
+    remote_port: int | None
+    net_namespace: int
+    way: ConnectionWay
+
+
 class DataEvent(Event, tag="data", gc=False):
     """Plaintext bytes of one call, or of a part of one: a call of more than 16 KiB gives several.
 
     `data` may be shorter than `length`: empty when the bytes could not be read or never were in the process's
     memory (`note` says which). `sequence` numbers the events of one pid, ssl and direction; `missing` tells how
-    many before this one were lost.
+    many before this one were lost. `connection` is None where it is not known, and `connection_note` says why.
     """
 
     KIND: ClassVar[str] = "data"
@@ -56,7 +79,8 @@ class DataEvent(Event, tag="data", gc=False):
     fd: int | None
     tls_version: str | None
     bio_type: str | None
-    connection: None  # named by a later version of the schema
+    connection: Connection | None
+    connection_note: ConnectionNote | None
     sequence: int
     missing: int
     call_length: int

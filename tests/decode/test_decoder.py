@@ -22,7 +22,7 @@ from plainwire.decode.records import (
     Settings,
 )
 from plainwire.events import AnyEvent, DataEvent, LossEvent, StatsEvent
-from tests.support.samples import object_btf, process_event, ssl_data
+from tests.support.samples import connection, object_btf, process_event, ssl_data
 
 SECOND = 1_000_000_000
 # 2023-11-14T22:13:20Z at 1 s of CLOCK_MONOTONIC
@@ -57,7 +57,7 @@ def data_events(*samples: bytes, settings: Settings | None = None) -> list[DataE
 
 
 def test_every_field_of_a_data_event() -> None:
-    (event,) = data_events(ssl_data(b"GET / HTTP/1.1\r\n\r\n", timestamp_ns=5_123_456_789, flags=0))
+    (event,) = data_events(ssl_data(b"GET / HTTP/1.1\r\n\r\n", timestamp_ns=5_123_456_789, connection=connection()))
     assert msgspec.to_builtins(event, builtin_types=(bytes,)) == {
         "kind": "data",
         "schema": 1,
@@ -77,7 +77,17 @@ def test_every_field_of_a_data_event() -> None:
         "fd": 5,
         "tls_version": "TLSv1.2",
         "bio_type": "SOCKET",
-        "connection": None,
+        "connection": {
+            "id": 1,
+            "family": "IPv4",
+            "local_address": "10.0.0.1",
+            "local_port": 40000,
+            "remote_address": "10.0.0.2",
+            "remote_port": 443,
+            "net_namespace": 4026531840,
+            "way": "set_fd",
+        },
+        "connection_note": None,
         "sequence": 0,
         "missing": 0,
         "call_length": 18,

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from plainwire.events import SCHEMA, AnyEvent
+from plainwire.events import SCHEMA, AnyEvent, Connection
 from plainwire.outputs.losses import LOSSES
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "json.md").read_text()
@@ -33,6 +33,7 @@ def in_words(of: msgspec.inspect.Type) -> str:
         case msgspec.inspect.DictType(value_type=value):
             return f"object of {in_words(value)}"
     return {
+        msgspec.inspect.StructType: "object",
         msgspec.inspect.StrType: "string",
         msgspec.inspect.BytesType: "string",
         msgspec.inspect.LiteralType: "string",
@@ -54,6 +55,12 @@ def test_every_field_is_documented_with_its_type_and_none_is_invented(kind: str)
     fields = {field.encode_name: in_words(field.type) for field in info.fields}
     documented = table(COMMON, "field") | table(kind, "field")
     assert documented == {"kind": "string"} | fields
+
+
+def test_every_part_of_a_connection_is_documented() -> None:
+    info = msgspec.inspect.type_info(Connection)
+    assert isinstance(info, msgspec.inspect.StructType)
+    assert table("data", "part") == {field.encode_name: in_words(field.type) for field in info.fields}
 
 
 def test_the_schema_number_is_the_one_written() -> None:

@@ -52,6 +52,7 @@ def event(
         tls_version=None,
         bio_type=None,
         connection=None,
+        connection_note=None,
         sequence=sequence,
         missing=missing,
         call_length=len(data) if call_length is None else call_length,

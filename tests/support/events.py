@@ -29,6 +29,7 @@ def data_event(data: bytes = b"", **changes: Any) -> DataEvent:
         "tls_version": "TLSv1.3",
         "bio_type": "SOCKET",
         "connection": None,
+        "connection_note": None,
         "sequence": 0,
         "missing": 0,
         "call_length": len(data),

@@ -74,6 +74,21 @@ def ssl_data(data: bytes = b"hello", **fields: int | bytes) -> bytes:
     return pack("openssl", "ssl_data_event_t", **(values | fields))
 
 
+def connection(**fields: int | bytes) -> bytes:
+    """A connection_t: 10.0.0.1:40000 to 10.0.0.2:443 by SSL_set_fd, unless the fields say otherwise."""
+    values: dict[str, int | bytes] = {
+        "sock": 0xFFFF_8880_0000_1000,
+        "saddr": bytes([10, 0, 0, 1]),
+        "daddr": bytes([10, 0, 0, 2]),
+        "sport": 40000,
+        "dport": 443,
+        "family": 2,
+        "way": 1,
+        "net_namespace": 4026531840,
+    }
+    return pack("openssl", "connection_t", **(values | fields))
+
+
 def process_event(kind: int, pid: int, timestamp_ns: int, parent_pid: int = 0) -> bytes:
     """A process_event_t: kind 3 is a fork, 4 an exit."""
     fields = {"kind": kind, "pid": pid, "timestamp_ns": timestamp_ns, "parent_pid": parent_pid}

@@ -93,7 +93,8 @@ class Session:
         self._read_layouts()
         self._discovery = Discovery(self._engine, self.modules, everywhere=self._follow or not pids, warn=self._warn)
         for module in self.modules:
-            self._engine.attach_tracepoints(module)
+            for lack in self._engine.attach_kernel_hooks(module):
+                self._warn(lack)
         self._engine.watch_processes()
         self._find_libraries(pids)
 

@@ -5,7 +5,19 @@ from __future__ import annotations
 from typing import Annotated, NamedTuple
 
 from plainwire.decode.btf import Btf
-from plainwire.decode.layout import S32, U32, U64, Chars, EventLayout, Payload, compile_layout
+from plainwire.decode.layout import (
+    S32,
+    U16,
+    U32,
+    U64,
+    Array,
+    Chars,
+    EventLayout,
+    Payload,
+    Structure,
+    compile_layout,
+)
+from plainwire.events import ConnectionWay
 
 # enum event_kind
 SSL_DATA = "EVENT_SSL_DATA"
@@ -19,6 +31,10 @@ SSL_DATA_TRUNCATED = 1
 SSL_DATA_LENGTH_ONLY = 2
 SSL_DATA_UNREADABLE = 4
 SSL_DATA_EARLY = 8
+
+# enum connection_way
+CONNECTION_WAYS: dict[int, ConnectionWay] = {1: "set_fd", 2: "bio", 3: "thread"}
+CONNECTION_AMBIGUOUS = 4
 
 
 class SslDataEvent(NamedTuple):
@@ -40,9 +56,23 @@ class SslDataEvent(NamedTuple):
     version: U32
     bio_type: U32
     data_len: U32
+    connection: Annotated[bytes, Structure("connection_t")]
     comm: Chars
     thread_comm: Chars
     data: Annotated[bytes, Payload("data_len")]
+
+
+class ConnectionFields(NamedTuple):
+    """connection_t"""
+
+    sock: U64
+    saddr: Annotated[bytes, Array(16)]
+    daddr: Annotated[bytes, Array(16)]
+    sport: U16
+    dport: U16
+    family: U16
+    way: U16
+    net_namespace: U32
 
 
 class ProcessEvent(NamedTuple):
@@ -73,6 +103,11 @@ class ExecEvent(NamedTuple):
 def ssl_data_layout(btf: Btf) -> EventLayout[SslDataEvent]:
     """Raises AbiMismatchError."""
     return compile_layout(SslDataEvent, "ssl_data_event_t", btf)
+
+
+def connection_layout(btf: Btf) -> EventLayout[ConnectionFields]:
+    """Raises AbiMismatchError."""
+    return compile_layout(ConnectionFields, "connection_t", btf)
 
 
 def process_layout(btf: Btf) -> EventLayout[ProcessEvent]:

@@ -10,6 +10,7 @@ from typing import Literal
 from plainwire.decode import abi
 from plainwire.decode.btf import Btf
 from plainwire.decode.clock import SECOND, WallClock
+from plainwire.decode.ends import Ends
 from plainwire.decode.layout import EventLayout, SampleError
 from plainwire.decode.names import Texts, bio_types, tls_versions
 from plainwire.decode.processes import ProcessTable
@@ -52,6 +53,7 @@ class Decoder:
         self._clock = WallClock()
         self._processes = ProcessTable()
         self._connections = ConnectionTable()
+        self._ends = Ends()
         self._libraries: dict[int, tuple[str, str | None]] = {}
         self._default_library: tuple[str, str | None] = ("", None)
         self._texts, self._versions, self._bio_types = Texts(), tls_versions(), bio_types()
@@ -100,6 +102,7 @@ class Decoder:
         self._byteorder = btf.byteorder
         if btf.struct("ssl_data_event_t"):
             self._data_layout = abi.ssl_data_layout(btf)
+            self._ends.layout = abi.connection_layout(btf)
             self._data_kind = kinds.get(abi.SSL_DATA, -1)
             self._default_library = (record.module, None)
         if btf.struct("process_event_t"):
@@ -164,6 +167,7 @@ class Decoder:
         unpack, data_kind, data_offset = layout.unpack_from, self._data_kind, layout.size
         clock, prefix, second_ns = self._clock, self._clock.prefix, self._clock.second_ns
         numbers_of, latest = self._connections.young, self._processes.latest
+        ends = self._ends
         texts, versions, bio_names = self._texts, self._versions, self._bio_types
         libraries, default_library = self._libraries, self._default_library
         filtered, limit = self._settings.userspace_filter, self._settings.max_events
@@ -188,6 +192,7 @@ class Decoder:
                     version,
                     bio_type,
                     data_len,
+                    connection,
                     comm,
                     thread_comm,
                 ) = unpack(sample)
@@ -248,7 +253,7 @@ class Decoder:
                     fd if fd >= 0 else None,
                     versions[version],
                     bio_names[bio_type],
-                    None,
+                    *ends[connection],
                     sequence,
                     missing,
                     call_length,

@@ -45,6 +45,13 @@ class Payload:
     length: str
 
 
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """A structure inside the structure, given as its bytes: it has an event class of its own."""
+
+    name: str
+
+
 U8 = Annotated[int, Integer(1, signed=False)]
 U16 = Annotated[int, Integer(2, signed=False)]
 U32 = Annotated[int, Integer(4, signed=False)]
@@ -156,6 +163,10 @@ def _format(btf: Btf, name: str, member: Member, marker: object) -> tuple[int, s
         if size is None or marker.size not in (None, size):
             raise _mismatch(btf, name, member, f"an array of {marker.size or 'some'} bytes")
         return size, f"{size}s"
+    if isinstance(marker, Structure):
+        if found.kind is not Kind.STRUCT or found.name != marker.name or member.bit_offset % 8:
+            raise _mismatch(btf, name, member, f"struct {marker.name}")
+        return found.size, f"{found.size}s"
     if not isinstance(marker, Integer):
         raise TypeError(f"{name}.{member.name}: {marker!r} is no marker of a C type")
     integral = found.kind in (Kind.INT, Kind.ENUM) and not member.bit_size and member.bit_offset % 8 == 0

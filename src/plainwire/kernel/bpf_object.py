@@ -20,7 +20,6 @@ from plainwire.kernel.syscalls import BPF_TRACE_UPROBE_MULTI
 OBJECTS = Path(__file__).resolve().parent.parent / "bpf_objects"
 _BPF_MAP_TYPE_PERF_EVENT_ARRAY = 4
 _BPF_MAP_TYPE_RINGBUF = 27
-_BPF_PROG_TYPE_KPROBE = 2
 
 
 def object_path(name: str, machine: str | None = None) -> Path:
@@ -96,7 +95,7 @@ class BpfObject:
         """Load the uprobe programs for uprobe_multi links instead of one perf event for each probe."""
         program = lib.bpf_object__next_program(self._object, ffi.NULL)
         while program != ffi.NULL:
-            if lib.bpf_program__type(program) == _BPF_PROG_TYPE_KPROBE:
+            if ffi.string(lib.bpf_program__section_name(program)) in (b"uprobe", b"uretprobe"):
                 lib.bpf_program__set_expected_attach_type(program, BPF_TRACE_UPROBE_MULTI)
             program = lib.bpf_object__next_program(self._object, program)
 

@@ -11,11 +11,12 @@ from typing import Literal
 
 from plainwire.decode.abi import loss_reasons
 from plainwire.decode.btf import Btf
+from plainwire.errors import KernelUnsupportedError
 from plainwire.inspect.elf import ElfFile
 from plainwire.kernel.bpf_object import BpfObject
 from plainwire.kernel.buffers import EventBuffer, open_buffer
 from plainwire.kernel.features import has_ring_buffer, has_uprobe_multi
-from plainwire.kernel.uprobes import Link, attach_raw_tracepoint, attach_uprobes
+from plainwire.kernel.uprobes import Link, attach_first_way, attach_raw_tracepoint, attach_uprobes
 from plainwire.modules import Module
 
 Transport = Literal["auto", "ring", "perf"]
@@ -121,10 +122,21 @@ class Engine:
             multi=self.multi,
         )
 
-    def attach_tracepoints(self, module: Module) -> None:
-        """Attach what a module needs once, not in each library."""
-        for tracepoint, program in module.tracepoints:
-            self._links.append(attach_raw_tracepoint(self._modules[module.name].program(program), tracepoint))
+    def attach_kernel_hooks(self, module: Module) -> list[str]:
+        """Attach what a module needs once, not in each library. Returns a line for each hook that it must go without.
+
+        Raises KernelUnsupportedError for one that it can't go without.
+        """
+        lacking = []
+        for hook in module.kernel_hooks:
+            way, links, refusals = attach_first_way(hook, self._modules[module.name].program)
+            self._links += links
+            if way is None:
+                message = f"{hook.name} can't be seen here ({'; '.join(refusals)})"
+                if hook.without is None:
+                    raise KernelUnsupportedError(message)
+                lacking.append(f"{message}: {hook.without}")
+        return lacking
 
     def attach_library(self, module: Module, path: str, offsets: Mapping[str, int], cookie: int, pid: int) -> None:
         """Attach a module's programs in one file.

@@ -56,10 +56,11 @@ ffi.cdef(
     int bpf_map_get_next_key(int fd, const void *key, void *next_key);
 
     int bpf_program__fd(const struct bpf_program *program);
-    int bpf_program__type(const struct bpf_program *program);
     int bpf_program__set_expected_attach_type(struct bpf_program *program, int type);
     int bpf_program__set_autoload(struct bpf_program *program, bool autoload);
     struct bpf_link *bpf_program__attach(const struct bpf_program *program);
+    struct bpf_link *bpf_program__attach_kprobe(const struct bpf_program *program, bool at_return, const char *name);
+    const char *bpf_program__section_name(const struct bpf_program *program);
     struct bpf_link *bpf_program__attach_raw_tracepoint(const struct bpf_program *program, const char *name);
 
     struct bpf_uprobe_opts { size_t sz; size_t ref_ctr_offset; __u64 bpf_cookie; bool retprobe;

@@ -176,9 +176,9 @@ TRIALS = (
         "the first calls of a library that is loaded late may be missed",
         _loads("trial_send_signal"),
     ),
-    Trial("kprobe", "a way to see connections", "another way is taken", _kprobe),
-    Trial("fentry", "a way to see connections", "another way is taken", _attaches("trial_fentry")),
-    Trial("BTF tracepoint", "a way to see connections", "another way is taken", _attaches("trial_btf_tracepoint")),
-    Trial("tracepoint", "a way to see connections", "another way is taken", _tracepoint),
+    Trial("kprobe", "a way to hook the kernel", "another way is taken", _kprobe),
+    Trial("fentry", "a way to hook the kernel", "another way is taken", _attaches("trial_fentry")),
+    Trial("BTF tracepoint", "a way to hook the kernel", "another way is taken", _attaches("trial_btf_tracepoint")),
+    Trial("tracepoint", "a way to hook the kernel", "another way is taken", _tracepoint),
     Trial("tc classifier", "packets", "packets can't be captured", _loads("trial_tc")),
 )

@@ -9,6 +9,7 @@ import functools
 import importlib
 import pkgutil
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +22,31 @@ class Hook:
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """One way to have programs run at a place in the kernel: kind of hook, and (place, program) pairs."""
+
+    kind: Literal["raw tracepoint", "kprobe"]
+    programs: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KernelHook:
+    """A place in the kernel that a module listens at: the first of the ways that the kernel accepts is used.
+
+    without: what the user has to do without it; None: the module can't do without.
+    """
+
+    name: str
+    ways: tuple[Way, ...]
+    without: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Module:
     """One module.
 
     bpf_object: bpf/NAME.bpf.c. implementations: the TLS implementations that it serves, by the names of
-    plainwire.inspect.tls_library. tracepoints: raw tracepoint -> program. required: functions of which a file must
-    define at least one to be attached.
+    plainwire.inspect.tls_library. required: functions of which a file must define at least one to be attached.
     """
 
     name: str
@@ -35,7 +55,7 @@ class Module:
     implementations: frozenset[str]
     hooks: tuple[Hook, ...]
     required: frozenset[str]
-    tracepoints: tuple[tuple[str, str], ...] = ()
+    kernel_hooks: tuple[KernelHook, ...] = ()
 
 
 @functools.cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plainwire.modules import Hook, Module
+from plainwire.modules import Hook, KernelHook, Module, Way
 
 _READ = "probe_ret_SSL_read"
 _WRITE = "probe_ret_SSL_write"
@@ -27,5 +27,21 @@ MODULE = Module(
         Hook("SSL_set_wfd", "probe_SSL_set_fd"),
         Hook("SSL_free", "probe_SSL_free"),
     ),
-    tracepoints=(("sched_process_exit", "forget_calls"),),
+    kernel_hooks=(
+        KernelHook(
+            "end of a thread",
+            (Way("raw tracepoint", (("sched_process_exit", "forget_calls"),)),),
+        ),
+        KernelHook(
+            "socket used inside a call",
+            (
+                Way(
+                    "raw tracepoint",
+                    (("sock_send_length", "socket_sent"), ("sock_recv_length", "socket_received")),
+                ),
+                Way("kprobe", (("tcp_sendmsg", "probe_tcp_sendmsg"), ("tcp_recvmsg", "probe_tcp_recvmsg"))),
+            ),
+            without="connections are known only where the program names its descriptor by SSL_set_fd",
+        ),
+    ),
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import PurePosixPath
 
-from plainwire.events import AnyEvent, DataEvent, LossEvent
+from plainwire.events import AnyEvent, Connection, DataEvent, LossEvent
 from plainwire.outputs.clean import MARK, clean_name
 from plainwire.outputs.losses import loss_sentence
 from plainwire.outputs.style import Style
@@ -61,6 +61,7 @@ class TextFormat:
             event.thread_comm,
             event.fd,
             event.ssl,
+            event.connection,
             event.tls_version,
             event.library or event.module,
         )
@@ -79,6 +80,7 @@ class TextFormat:
         thread_comm: str,
         fd: int | None,
         ssl: int,
+        connection: Connection | None,
         tls_version: str | None,
         library: str,
     ) -> bytes:
@@ -89,7 +91,7 @@ class TextFormat:
             who += f" thread {clean_name(thread_comm)}[{tid}]"
         arrow, colour = ("←", style.read) if direction == "read" else ("→", style.write)
         where = [
-            f"fd {fd}" if fd is not None else f"ssl {ssl:#x}",
+            _ends(connection) if connection else f"fd {fd}" if fd is not None else f"ssl {ssl:#x}",
             clean_name(tls_version or ""),
             clean_name(PurePosixPath(library).name),
         ]
@@ -114,6 +116,17 @@ class TextFormat:
             notes.append(", early data")
         notes += [f", {self._style.alarm}{alarm}{self._style.reset}" for alarm in alarms]
         return "".join(notes).encode()
+
+
+def _ends(connection: Connection) -> str:
+    if connection.local_address is None or connection.remote_address is None:
+        return f"{connection.family} socket"
+    local = _endpoint(connection.local_address, connection.local_port)
+    return f"{local} ⇄ {_endpoint(connection.remote_address, connection.remote_port)}"
+
+
+def _endpoint(address: str, port: int | None) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 @lru_cache(maxsize=4096)
