@@ -8,9 +8,7 @@ import struct
 
 import cffi
 
-from plainwire.kernel.libbpf import ffi as libbpf_ffi
-from plainwire.kernel.libbpf import lib
-from plainwire.kernel.syscalls import bpf
+from plainwire.kernel.syscalls import bpf, load_program
 
 BPF_PROG_TEST_RUN = 10
 BPF_PROG_TYPE_SCHED_CLS = 3
@@ -46,8 +44,7 @@ class LoadedProgram:
     """A classifier in the kernel."""
 
     def __init__(self, code: bytes) -> None:
-        self._fd = lib.bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, b"filter", b"GPL", code, len(code) // 8, libbpf_ffi.NULL)
-        assert self._fd >= 0, os.strerror(-self._fd)
+        self._fd = load_program(BPF_PROG_TYPE_SCHED_CLS, code, "load a filter")
 
     def run(self, packet: bytes) -> int:
         """Its verdict on a packet of at least 15 bytes."""
