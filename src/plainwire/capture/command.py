@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import pwd
+import select
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from plainwire.errors import InputError
@@ -77,6 +79,18 @@ class Command:
             code = os.waitstatus_to_exitcode(status)
             self.status = 128 - code if code < 0 else code
         return self.status
+
+    def wait_for(self, seconds: float) -> bool:
+        """Wait so long at most; whether it has ended."""
+        if self.status is None and not select.select([self.pidfd], [], [], seconds)[0]:
+            return False
+        self.wait()
+        return True
+
+    def send_signal(self, number: int) -> None:
+        """Nothing happens if it has ended."""
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, number)
 
     def abandon(self) -> None:
         """End a command that was never released: it sees the pipe closed."""

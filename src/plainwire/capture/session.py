@@ -54,6 +54,7 @@ class Session:
         self._wake_reader, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._tracker = ProcessTracker()
         self._last_losses: dict[str, int] = {}
+        self._watched_pipe: int | None = None
 
     def __enter__(self) -> Session:
         try:
@@ -136,6 +137,10 @@ class Session:
         with suppress(OSError):
             os.write(self._wake, b"s")
 
+    def stop_when_closed(self, fd: int) -> None:
+        """End `records()` when the reader at the other end of this pipe has gone, even if there is nothing to write."""
+        self._watched_pipe = fd
+
     def records(self) -> Iterator[AnyRecord]:
         """Everything that is captured, as it comes, until `stop()`, the end of COMMAND or of the duration."""
         started = time.monotonic_ns()
@@ -166,6 +171,9 @@ class Session:
                 poll.register(self._engine.processes.wakeup_fd, select.EPOLLIN)
             if self.command:
                 poll.register(self.command.pidfd, select.EPOLLIN)
+            if self._watched_pipe is not None:
+                with suppress(PermissionError):  # a file, which has no other end
+                    poll.register(self._watched_pipe, 0)  # EPOLLERR is always told
         if self._engine.data.wakeup_fd is not None:
             busy.register(self._engine.data.wakeup_fd, select.EPOLLIN)
         next_clock, next_losses, pause_until, unreported = started + _CLOCK_PERIOD_NS, started, 0, False
@@ -177,7 +185,7 @@ class Session:
                 ready = quiet.poll((pause_until - now) / 1e9)
             else:
                 ready = busy.poll(self._patience(now, deadline, next_losses if unreported else None))
-            if self.command and any(fd == self.command.pidfd for fd, _ in ready):
+            if any(fd == self._watched_pipe or (self.command and fd == self.command.pidfd) for fd, _ in ready):
                 break
             yield from self._read_processes()
             now = time.monotonic_ns()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import PurePosixPath
 
-from plainwire.events import AnyEvent, Connection, DataEvent, LossEvent
+from plainwire.events import AnyEvent, Connection, DataEvent, LossEvent, StatsEvent
 from plainwire.outputs.clean import MARK, clean_name
 from plainwire.outputs.losses import loss_sentence
 from plainwire.outputs.style import Style
@@ -37,6 +37,8 @@ class TextFormat:
         """The text of `events`, in whole lines."""
         parts: list[bytes] = []
         for event in events:
+            if isinstance(event, StatsEvent):  # the summary, which goes elsewhere
+                continue
             if not event.time.startswith(self._date):
                 self._date = event.time[:10]
                 parts.append(f"{self._style.dim}{MARK} {self._date}, times are UTC{self._style.reset}\n".encode())

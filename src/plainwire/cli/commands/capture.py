@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,13 +11,11 @@ import click
 from plainwire.capture.api import Capture
 from plainwire.capture.command import sudo_caller
 from plainwire.capture.options import DEFAULT_BUFFER_SIZE, CaptureOptions
-from plainwire.capture.session import Session
+from plainwire.cli.live import LiveRun, say
 from plainwire.cli.options import BufferSize
 from plainwire.errors import InputError
-from plainwire.events import StatsEvent
-from plainwire.outputs import FormatName, OutputSet, open_output, style_for, summary
+from plainwire.outputs import FormatName, OutputSet, open_output
 
-STDERR = 2
 PATH = click.Path(path_type=Path)
 
 
@@ -55,49 +50,8 @@ def command(
     form: FormatName = "json" if as_json else "hex" if as_hex else "text"
     caller = sudo_caller()
     owner = (caller.uid, caller.gid) if caller else None
-    outputs = OutputSet([open_output(form, out, owner=owner)], report=_say)
+    outputs = OutputSet([open_output(form, out, owner=owner)], report=say)
     options = CaptureOptions(command=command, **chosen)
-    with Capture(options, record=record, owner=owner, warn=_say) as capture:
-        _stop_on_signals(capture.session)
-        _announce(capture.session)
-        _write_events(capture, outputs)
-        status = capture.session.command.wait() if capture.session.command else 0
+    with Capture(options, record=record, owner=owner, warn=say) as capture:
+        status = LiveRun(capture, outputs).until_end()
     sys.exit(status)
-
-
-def _stop_on_signals(session: Session) -> None:
-    def stop(number: int, _frame: object) -> None:
-        if session.command and number == signal.SIGTERM:  # Ctrl-C reaches it without us
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(session.command.pid, number)
-        session.stop()
-
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
-
-
-def _announce(session: Session) -> None:
-    files = session.library_count
-    where = f"{files} TLS librar{'y' if files == 1 else 'ies'}"
-    if files == 0:
-        where = "no TLS library yet; waiting for a process that loads one"
-    _say(f"capturing ({where}); Ctrl-C ends it", prefix=False)
-
-
-def _write_events(capture: Capture, outputs: OutputSet) -> None:
-    """Until the capture ends; then the summary."""
-    try:
-        for events in capture.batches():
-            outputs.write(events)
-            if not outputs.active:
-                capture.stop()
-            if isinstance(events[-1], StatsEvent):
-                _say(summary(events[-1], style_for(STDERR)), prefix=False)
-        outputs.close()
-    except BrokenPipeError:
-        # The reader of our output has seen enough; what would be flushed at exit has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-
-
-def _say(message: str, *, prefix: bool = True) -> None:
-    print(f"plainwire: {message}" if prefix else message, file=sys.stderr, flush=True)
