@@ -4,7 +4,7 @@
  *
  * One buffer a CPU would do if a program ran to its end undisturbed. Uprobes do not: since Linux 6.0 they may be
  * preempted, and another task on the same CPU would then write into the same buffer. So each buffer is claimed, and
- * a task that finds its CPU's taken uses a spare one.
+ * a task that finds its CPU's taken uses a spare one. DATA_EVENT_HEAP names the map of one buffer a CPU.
  */
 #ifndef PLAINWIRE_SCRATCH_BPF_H
 #define PLAINWIRE_SCRATCH_BPF_H
@@ -16,14 +16,7 @@
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__type(key, __u32);
-	__type(value, struct ssl_data_event_t);
-	__uint(max_entries, 1);
-} data_buffer_heap SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__type(key, __u32);
-	__type(value, __u32); /* 1: this CPU's data_buffer_heap is in use */
+	__type(value, __u32); /* 1: this CPU's DATA_EVENT_HEAP is in use */
 	__uint(max_entries, 1);
 } data_buffer_claims SEC(".maps");
 
@@ -53,7 +46,7 @@ static __always_inline bool claim_scratch(struct scratch *scratch)
 
 	scratch->held = bpf_map_lookup_elem(&data_buffer_claims, &index);
 	if (claim(scratch->held)) {
-		scratch->event = bpf_map_lookup_elem(&data_buffer_heap, &index);
+		scratch->event = bpf_map_lookup_elem(&DATA_EVENT_HEAP, &index);
 		return scratch->event != NULL;
 	}
 	for (int i = 0; i < SPARE_BUFFERS; i++) {
