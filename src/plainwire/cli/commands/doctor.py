@@ -8,7 +8,7 @@ import sys
 import click
 import msgspec
 
-from plainwire.kernel.trials import TRIALS, Result, run
+from plainwire.kernel.trials import TRIALS, Result, hook_trials, run
 from plainwire.outputs.style import style_for
 
 CAPTURE_IMPOSSIBLE = 3
@@ -18,7 +18,7 @@ CAPTURE_IMPOSSIBLE = 3
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
 def command(as_json: bool) -> None:
     """Tell what this machine can do: each thing is tried. Exit status 3 when nothing can be captured."""
-    results = [run(trial) for trial in TRIALS]
+    results = [run(trial) for trial in (*TRIALS, *hook_trials())]
     obstacles = [result for result in results if result.trial.required and result.status != "works"]
     if as_json:
         sys.stdout.buffer.write(msgspec.json.encode(_as_object(results, possible=not obstacles)) + b"\n")
