@@ -10,7 +10,7 @@ build: ## leave .venv/bin/plainwire ready to run
 
 demo: ## capture a real HTTPS exchange on this machine and show its plaintext (needs root)
 	@scripts/setup demo
-	@scripts/keep-owner .venv/bin/python scripts/demo.py
+	@scripts/keep-owner .venv/bin/python demo/demo.py
 
 test: ## run all tests (those of eBPF need root); PYTEST='tests/cli -x' passes arguments on
 	@scripts/test $(PYTEST)
