@@ -79,6 +79,8 @@ static __always_inline void emit_process_event(void *ctx, __u32 kind, __u32 pid,
 /* Whether userspace needs to know of this process: its events have no name, and its libraries no probes, otherwise. */
 static __always_inline bool is_watched(__u32 pid)
 {
+	if (target_pid)
+		return pid == target_pid;
 	return !filter_pids || bpf_map_lookup_elem(&target_pids, &pid);
 }
 

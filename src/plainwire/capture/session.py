@@ -69,6 +69,8 @@ class Session:
 
     def _start(self) -> None:
         options = self.options
+        if options.userspace_filter and self._follow:
+            raise InputError("--userspace-filter can't follow a process's children: leave out --follow and COMMAND")
         for pid in options.pids:
             process.process(pid)  # raises for a pid that is none
         if options.command:
@@ -224,6 +226,8 @@ class Session:
     def _losses(self) -> Iterator[AnyRecord]:
         losses = self._engine.losses()
         if losses != self._last_losses:
+            if losses.get("process_events") != self._last_losses.get("process_events"):
+                self._find_libraries(self.options.pids)  # a process or a library may have gone unnoticed
             self._last_losses = losses
             yield Losses(time.monotonic_ns(), losses)
 
@@ -251,11 +255,13 @@ class Session:
 
     def _look_at(self, pid: int, *, stopped: bool) -> None:
         """Attach to what a process has just loaded; it may be waiting for that."""
-        if not self.options.libraries:
-            self._discovery.scan(pid)
-        if stopped:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
+        try:
+            if not self.options.libraries:
+                self._discovery.scan(pid)
+        finally:
+            if stopped:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
 
     def close(self) -> None:
         """Take everything away. Safe after a failed start."""
