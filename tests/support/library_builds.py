@@ -14,11 +14,14 @@ import pytest
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "plainwire-tests"
 
 
-def from_wheel(requirement: str, name: str, *, platform: str | None = None) -> Path:
-    """The file in a PyPI wheel whose base name begins with `name`. requirement: as in psycopg2-binary==2.9.9."""
+def from_wheel(requirement: str, name: str, *, platform: str | None = None, python: str = "3.11") -> Path:
+    """The file in a PyPI wheel whose base name begins with `name`. requirement: as in psycopg2-binary==2.9.9.
+
+    platform and python: another machine's or an older Python's wheel.
+    """
     folder = _CACHE / f"{requirement}-{platform or 'here'}"
     if not folder.exists():
-        target = [] if platform is None else ["--platform", platform, "--python-version", "3.11"]
+        target = [] if platform is None else ["--platform", platform, "--python-version", python]
         _download([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:",
                    *target, "--dest", ".", requirement], folder)  # fmt: skip
     found = [path for path in folder.rglob(f"{name}*") if path.is_file()]

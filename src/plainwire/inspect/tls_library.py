@@ -86,7 +86,7 @@ IMPLEMENTATIONS = (
         "OpenSSL",
         functions=_OPENSSL,
         contents=rb"ssl/ssl_lib\.c\0",
-        version=rb"OpenSSL (\d+\.\d+\.\d+[a-z]*(?:-[a-z0-9]+)*)\+?[a-z]* +\d+ [A-Z][a-z]{2} \d{4}",
+        version=rb"OpenSSL (\d+\.\d+\.\d+[a-z]*(?:-[a-z0-9]+)*)\+?[a-z]* +(?:FIPS )?\d+ [A-Z][a-z]{2} \d{4}",
         version_in="libcrypto",
         family="OpenSSL",
     ),
