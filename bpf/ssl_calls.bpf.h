@@ -48,6 +48,8 @@ static __always_inline void begin_call(void *active_calls, struct active_ssl_buf
 		struct nested_call_t key = {.pid_tgid = pid_tgid, .stack_pointer = call->stack_pointer};
 
 		call->same_as_outer = outer->ssl == call->ssl && call->buf - outer->buf <= outer->num;
+		if (call->same_as_outer)
+			call->flags |= outer->flags; /* SSL_write_early_data calls SSL_write_ex */
 		bpf_map_update_elem(&nested_ssl_calls, &key, call, BPF_ANY);
 		return;
 	}
