@@ -1,4 +1,4 @@
-"""Calls of every shape, made through the real libssl: each byte that a call moved comes once, in order, where it belongs."""
+"""Calls of every shape, made through the real libssl: each byte that a call moved comes once and in order."""
 
 from __future__ import annotations
 
