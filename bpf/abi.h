@@ -24,6 +24,7 @@ enum event_kind {
 	EVENT_LIBRARIES_CHANGED = 5,
 	EVENT_CONNECT = 6,
 	EVENT_MASTER_SECRET = 7,
+	EVENT_KEYLOG_LINE = 8,
 };
 
 /* Why something did not reach userspace: index into the map `loss_counters`. */
@@ -141,6 +142,43 @@ struct connect_event_t {
 	__u8 is_destroy;
 	char comm[TASK_COMM_LEN];
 } __attribute__((packed));
+
+#define RANDOM_SIZE 32	   /* RFC 8446, section 4.1.2 */
+#define MAX_SECRET_SIZE 64 /* EVP_MAX_MD_SIZE of <openssl/evp.h> */
+#define MAX_LABEL_SIZE 40  /* the longest label of a key log has 31 bytes; then NUL */
+
+/* What a library's own function for the lines of a key log was called with. */
+struct keylog_event_t {
+	__u32 kind;    /* EVENT_KEYLOG_LINE */
+	__u32 library; /* as in ssl_data_event_t */
+	__u64 timestamp_ns;
+	__u32 pid;
+	__u32 tid;
+	__u32 uid;
+	__u32 random_len; /* RANDOM_SIZE; less where a line names its connection in another way (OpenSSL's "RSA": 8) */
+	__u32 secret_len;
+	char comm[TASK_COMM_LEN];
+	char label[MAX_LABEL_SIZE]; /* ended by NUL */
+	__u8 client_random[RANDOM_SIZE];
+	__u8 secret[MAX_SECRET_SIZE];
+};
+
+#define NO_ARGUMENT 0xff
+#define MAX_ARGUMENTS 6 /* that are passed in registers on each machine */
+#define MAX_RANDOM_STEPS 4
+
+/* A library's log function: which of its arguments, counted from 0, holds what. Value of the map keylog_functions. */
+struct keylog_function_t {
+	__u8 label;
+	__u8 secret;
+	__u8 secret_len;
+	__u8 random_len; /* NO_ARGUMENT: always RANDOM_SIZE */
+	__u8 random;	 /* the client random is reached from here: */
+	__u8 random_steps;
+	__u8 reserved[2];
+	/* add the first offset, and for each further one load a pointer there and add it */
+	__u32 random_offsets[MAX_RANDOM_STEPS];
+};
 
 /* Which connection an event belongs to. */
 struct ssl_key_t {

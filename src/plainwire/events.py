@@ -92,6 +92,29 @@ class DataEvent(Event, tag="data", gc=False):
     data: bytes
 
 
+class SecretEvent(Event, tag="secret", gc=False):
+    """One line of a key log: a secret of a TLS connection, by which its packets can be decrypted.
+
+    `label`, `client_random` and `secret` (both in hexadecimal) are the fields of the line, as RFC 9850 and NSS's key
+    log format define them. `way`: how it was got.
+    """
+
+    KIND: ClassVar[str] = "secret"
+
+    module: str
+    pid: int
+    tid: int
+    uid: int
+    comm: str
+    exe: str | None
+    cmdline: list[str] | None
+    library: str | None
+    label: str
+    client_random: str
+    secret: str
+    way: Literal["log function", "structure"]
+
+
 class LossEvent(Event, tag="loss", gc=False):
     """Something did not reach the output.
 
@@ -122,4 +145,4 @@ class StatsEvent(Event, tag="stats", gc=False):
     complete: bool  # False: the recording was cut short
 
 
-AnyEvent = DataEvent | LossEvent | StatsEvent
+AnyEvent = DataEvent | SecretEvent | LossEvent | StatsEvent

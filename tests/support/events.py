@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from plainwire.events import DataEvent, LossEvent, StatsEvent
+from plainwire.events import DataEvent, LossEvent, SecretEvent, StatsEvent
 
 TIME = "2026-02-03T16:03:05.123456789Z"
 
@@ -61,3 +61,24 @@ def stats_event(**changes: Any) -> StatsEvent:
         "complete": True,
     }
     return StatsEvent(**(fields | changes))
+
+
+def secret_event(label: str = "EXPORTER_SECRET", **changes: Any) -> SecretEvent:
+    """A secret of a TLS 1.3 connection."""
+    fields: dict[str, Any] = {
+        "time": TIME,
+        "timestamp_ns": 1_000_000_003,
+        "module": "openssl",
+        "pid": 1234,
+        "tid": 1234,
+        "uid": 1000,
+        "comm": "curl",
+        "exe": "/usr/bin/curl",
+        "cmdline": ["curl", "https://localhost/"],
+        "library": "/usr/lib/x86_64-linux-gnu/libssl.so.3",
+        "label": label,
+        "client_random": bytes(range(32)).hex(),
+        "secret": bytes(range(48)).hex(),
+        "way": "log function",
+    }
+    return SecretEvent(**(fields | changes))

@@ -93,3 +93,22 @@ def process_event(kind: int, pid: int, timestamp_ns: int, parent_pid: int = 0) -
     """A process_event_t: kind 3 is a fork, 4 an exit."""
     fields = {"kind": kind, "pid": pid, "timestamp_ns": timestamp_ns, "parent_pid": parent_pid}
     return pack("processes", "process_event_t", **fields)
+
+
+def keylog_line(**fields: int | bytes) -> bytes:
+    """A keylog_event_t of a TLS 1.3 connection of curl, unless the fields say otherwise."""
+    values: dict[str, int | bytes] = {
+        "kind": 8,
+        "library": 7,
+        "timestamp_ns": 5_000_000_000,
+        "pid": 100,
+        "tid": 101,
+        "uid": 1000,
+        "random_len": 32,
+        "secret_len": 48,
+        "comm": b"curl",
+        "label": b"EXPORTER_SECRET",
+        "client_random": bytes(range(32)),
+        "secret": bytes(range(64)),
+    }
+    return pack("secrets", "keylog_event_t", **(values | fields))

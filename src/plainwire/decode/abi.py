@@ -25,6 +25,7 @@ PROCESS_EXEC = "EVENT_PROCESS_EXEC"
 PROCESS_FORK = "EVENT_PROCESS_FORK"
 PROCESS_EXIT = "EVENT_PROCESS_EXIT"
 LIBRARIES_CHANGED = "EVENT_LIBRARIES_CHANGED"
+KEYLOG_LINE = "EVENT_KEYLOG_LINE"
 
 # enum ssl_data_flag
 SSL_DATA_TRUNCATED = 1
@@ -100,6 +101,23 @@ class ExecEvent(NamedTuple):
     text: Annotated[bytes, Payload("text_len")]
 
 
+class KeylogEvent(NamedTuple):
+    """keylog_event_t"""
+
+    kind: U32
+    library: U32
+    timestamp_ns: U64
+    pid: U32
+    tid: U32
+    uid: U32
+    random_len: U32
+    secret_len: U32
+    comm: Chars
+    label: Chars
+    client_random: Chars
+    secret: Chars
+
+
 def ssl_data_layout(btf: Btf) -> EventLayout[SslDataEvent]:
     """Raises AbiMismatchError."""
     return compile_layout(SslDataEvent, "ssl_data_event_t", btf)
@@ -118,6 +136,11 @@ def process_layout(btf: Btf) -> EventLayout[ProcessEvent]:
 def exec_layout(btf: Btf) -> EventLayout[ExecEvent]:
     """Raises AbiMismatchError."""
     return compile_layout(ExecEvent, "exec_event_t", btf)
+
+
+def keylog_layout(btf: Btf) -> EventLayout[KeylogEvent]:
+    """Raises AbiMismatchError."""
+    return compile_layout(KeylogEvent, "keylog_event_t", btf)
 
 
 def event_kinds(btf: Btf) -> dict[str, int]:

@@ -26,8 +26,10 @@ from plainwire.decode.records import (
     Samples,
     Settings,
 )
+from plainwire.decode.secrets import KINDS as SECRET_KINDS
+from plainwire.decode.secrets import SecretReader
 from plainwire.decode.sequences import UNKNOWN, ConnectionTable
-from plainwire.events import AnyEvent, DataEvent, LossEvent, StatsEvent
+from plainwire.events import AnyEvent, DataEvent, LossEvent, SecretEvent, StatsEvent
 
 _DIRECTIONS: tuple[Literal["read"], Literal["write"]] = ("read", "write")
 _TENTH = SECOND // 10
@@ -62,6 +64,7 @@ class Decoder:
         self._data_kind = -1
         self._data_layout: EventLayout[abi.SslDataEvent] | None = None
         self._process_layout: EventLayout[abi.ProcessEvent] | None = None
+        self._secrets = SecretReader()
         self._pids: set[int] = set()
         self._process_count = 0
         self._events = 0
@@ -107,6 +110,7 @@ class Decoder:
             self._default_library = (record.module, None)
         if btf.struct("process_event_t"):
             self._process_layout = abi.process_layout(btf)
+        self._secrets.add_layout(btf)
         return []
 
     def _set_clock(self, record: Clock) -> list[AnyEvent]:
@@ -307,8 +311,40 @@ class Decoder:
             else:
                 self._processes.exit(event.pid)
                 self._pids.discard(event.pid)
+        elif kind in SECRET_KINDS:
+            self._secret(sample, last_ns, events)
         elif kind == abi.SSL_DATA:
             events.append(self._loss(last_ns, "malformed", 1))
+
+    def _secret(self, sample: bytes, last_ns: int, events: list[AnyEvent]) -> None:
+        try:
+            secret = self._secrets.read(sample)
+        except SampleError:
+            events.append(self._loss(last_ns, "malformed", 1))
+            return
+        comm = self._texts[secret.comm]
+        if self._settings.userspace_filter and not self._wanted(secret.pid, secret.uid, comm):
+            return
+        program = self._processes.at(secret.pid, secret.timestamp_ns)
+        module, path = self._libraries.get(secret.library, self._default_library)
+        events.append(
+            SecretEvent(
+                self._clock.text(secret.timestamp_ns),
+                secret.timestamp_ns,
+                module,
+                secret.pid,
+                secret.tid,
+                secret.uid,
+                comm,
+                program.exe,
+                program.cmdline,
+                path,
+                secret.label,
+                secret.client_random.hex(),
+                secret.secret.hex(),
+                secret.way,
+            )
+        )
 
 
 def _flags(flags: int, data_len: int, call_length: int, unsent: int) -> tuple[int, bool, bool, Note]:

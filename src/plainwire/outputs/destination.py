@@ -12,18 +12,18 @@ from plainwire.errors import InputError
 STDOUT = 1
 
 
-def open_private(path: Path, owner: tuple[int, int] | None = None) -> int:
-    """A descriptor that writes to `path` from its start; a new file is readable by its owner alone.
+def open_private(path: Path, owner: tuple[int, int] | None = None, *, append: bool = False) -> int:
+    """A descriptor that writes to `path` from its start, or at its end; a new file is readable by its owner alone.
 
     owner: uid and gid that a new file is given to, for a command that runs under sudo. A file that exists keeps its
     owner and mode. Raises InputError if the path can't be written.
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_APPEND if append else 0)
     try:
         try:
             descriptor = os.open(path, flags | os.O_EXCL, 0o600)
         except FileExistsError:
-            return os.open(path, flags | os.O_TRUNC, 0o600)
+            return os.open(path, flags | (0 if append else os.O_TRUNC), 0o600)
         if owner is not None:
             with contextlib.suppress(OSError):  # a file system without owners: the file is usable all the same
                 os.chown(descriptor, *owner)
