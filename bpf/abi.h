@@ -157,6 +157,7 @@ struct keylog_event_t {
 	__u32 uid;
 	__u32 random_len; /* RANDOM_SIZE; less where a line names its connection in another way (OpenSSL's "RSA": 8) */
 	__u32 secret_len;
+	__u32 reserved;
 	char comm[TASK_COMM_LEN];
 	char label[MAX_LABEL_SIZE]; /* ended by NUL */
 	__u8 client_random[RANDOM_SIZE];
