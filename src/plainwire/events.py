@@ -95,8 +95,8 @@ class DataEvent(Event, tag="data", gc=False):
 class SecretEvent(Event, tag="secret", gc=False):
     """One line of a key log: a secret of a TLS connection, by which its packets can be decrypted.
 
-    `label`, `client_random` and `secret` (both in hexadecimal) are the fields of the line, as RFC 9850 and NSS's key
-    log format define them. `way`: how it was got.
+    `label`, `client_random` and `secret` (both in hexadecimal) are the fields of the line, as the format of key logs
+    (SSLKEYLOGFILE) has them. `way`: how it was got.
     """
 
     KIND: ClassVar[str] = "secret"
@@ -112,7 +112,7 @@ class SecretEvent(Event, tag="secret", gc=False):
     label: str
     client_random: str
     secret: str
-    way: Literal["log function", "structure"]
+    way: Literal["log function"]
 
 
 class LossEvent(Event, tag="loss", gc=False):
@@ -141,6 +141,7 @@ class StatsEvent(Event, tag="stats", gc=False):
     bytes: int
     processes: int
     connections: int
+    secrets: int
     losses: dict[str, int]
     complete: bool  # False: the recording was cut short
 

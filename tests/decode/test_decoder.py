@@ -308,6 +308,7 @@ def test_stats_of_a_whole_capture() -> None:
         bytes=3,
         processes=1,
         connections=1,
+        secrets=0,
         losses={"gap": 2},
         complete=True,
     )

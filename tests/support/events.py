@@ -57,6 +57,7 @@ def stats_event(**changes: Any) -> StatsEvent:
         "bytes": 99_999,
         "processes": 1,
         "connections": 3,
+        "secrets": 0,
         "losses": {},
         "complete": True,
     }

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from plainwire.capture.key_finder import KeyFinder
 from plainwire.decode.records import LibraryFacts
 from plainwire.errors import InputError, PlainwireError
 from plainwire.inspect import process
@@ -20,6 +21,7 @@ from plainwire.inspect.elf import ElfFile
 from plainwire.inspect.loader_cache import cached_libraries
 from plainwire.inspect.tls_library import identify
 from plainwire.kernel.engine import Engine
+from plainwire.layouts.keylog_function import KeylogFunction
 from plainwire.modules import Module
 
 # The function that dynamic linkers call when their list of libraries changes, and glibc's variable that holds it.
@@ -31,10 +33,15 @@ FileIdentity = tuple[int, int]  # device and inode, as fstat(2) tells
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What one file has for the modules: file offsets of functions, by module; of the linker's hook."""
+    """What one file has for the modules, by their names: file offsets of functions, the function for key logs.
+
+    no_keys: why it has no such function, where it should. loader_…: the dynamic linker's hook.
+    """
 
     build_id: str | None
     offsets: dict[str, dict[str, int]]
+    keylog_functions: dict[str, KeylogFunction]
+    no_keys: str | None
     loader_offset: int | None
     loader_distance: int
 
@@ -43,16 +50,26 @@ class Discovery:
     """Attaches what it is shown, each file once.
 
     everywhere: probes work in every process that maps a file; else only in the process in which it was found (a
-    capture of certain processes alone: others then cost nothing). warn: receives one line for what can't be attached.
+    capture of certain processes alone: others then cost nothing). data: attach what captures plaintext. keys: attach
+    what captures secrets. warn: receives one line for what can't be attached.
     """
 
     def __init__(
-        self, engine: Engine, modules: Iterable[Module], *, everywhere: bool, warn: Callable[[str], None]
+        self,
+        engine: Engine,
+        modules: Iterable[Module],
+        *,
+        everywhere: bool,
+        data: bool,
+        keys: KeyFinder | None,
+        warn: Callable[[str], None],
     ) -> None:
         self._engine = engine
         self._modules = tuple(modules)
         self._required = frozenset().union(*(module.required for module in self._modules))
         self._everywhere = everywhere
+        self._data = data
+        self._keys = keys
         self._warn = warn
         self._mapped: set[tuple[object, ...]] = set()  # as /proc/PID/maps tells them: not opened again
         self._attached: set[tuple[FileIdentity, int]] = set()
@@ -120,38 +137,54 @@ class Discovery:
             if elf.bits != 64 or elf.machine != platform.machine():
                 self._refuse_foreign(elf, path)
                 return False
-            findings = self._look(elf)
+            findings = self._look(elf, identity)
         through = f"/proc/self/fd/{fd}"  # leads to a deleted file too, and into a container's root
         if findings.loader_offset is not None and identity not in self._loaders:
             self._loaders.add(identity)
             self._engine.watch_loader(through, findings.loader_offset, findings.loader_distance)
+        if findings.no_keys:
+            self._warn(f"{path}: its secrets can't be captured: {findings.no_keys}")
         for module in self._modules:
             offsets = findings.offsets.get(module.name)
-            if not offsets:
+            keylog_function = findings.keylog_functions.get(module.name)
+            if not offsets and keylog_function is None:
                 continue
             self._attached.add((identity, pid))
             try:
-                self._engine.attach_library(module, through, offsets, self._next_id, pid)
+                if offsets:
+                    self._engine.attach_library(module, through, offsets, self._next_id, pid)
+                if keylog_function is not None:
+                    self._engine.attach_keylog_function(module, through, keylog_function, self._next_id, pid)
             except PlainwireError as error:
                 self._warn(f"{path} can't be captured: {error}")
                 continue
             self._new.append(LibraryFacts(self._next_id, module.name, path, findings.build_id))
             self._next_id += 1
-        return bool(findings.offsets)
+        return bool(findings.offsets or findings.keylog_functions)
 
-    def _look(self, elf: ElfFile) -> Findings:
+    def _look(self, elf: ElfFile, identity: FileIdentity) -> Findings:
         loader = elf.exported([_LOADER_FUNCTION]).get(_LOADER_FUNCTION)
         variable = elf.exported_variable(_LOADER_VARIABLE) if loader else None
         library = identify(elf)
         offsets: dict[str, dict[str, int]] = {}
+        keylog_functions: dict[str, KeylogFunction] = {}
+        no_keys = None
         for module in self._modules:
-            if library is not None and library.implementation in module.implementations:
+            if self._keys is not None:
+                function = self._keys.find(elf, identity, module, library)
+                if isinstance(function, KeylogFunction):
+                    keylog_functions[module.name] = function
+                elif function is not None:
+                    no_keys = function.reason
+            if self._data and library is not None and library.implementation in module.implementations:
                 found = elf.symbols([hook.function for hook in module.hooks])
                 if module.required & found.keys():
                     offsets[module.name] = {name: elf.file_offset(symbol.address) for name, symbol in found.items()}
         return Findings(
-            build_id=elf.build_id if offsets else None,
+            build_id=elf.build_id if offsets or keylog_functions else None,
             offsets=offsets,
+            keylog_functions=keylog_functions,
+            no_keys=no_keys,
             loader_offset=elf.file_offset(loader.address) if loader else None,
             loader_distance=variable.address - loader.address if loader and variable else 0,
         )

@@ -13,6 +13,7 @@ DEFAULT_BUFFER_SIZE = 64 << 20
 
 
 Transport = Literal["auto", "ring", "perf"]
+KeysBy = Literal["log"]
 
 
 class OptionFields(TypedDict, total=False):
@@ -30,6 +31,8 @@ class OptionFields(TypedDict, total=False):
     duration: float | None
     max_events: int | None
     userspace_filter: bool
+    data: bool
+    keys_by: KeysBy | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,7 @@ class CaptureOptions:
     comms: processes of these names. libraries: only these files, whatever they are called. modules: names as
     `plainwire maps` shows them; () means all. command: start it, and capture it and what it starts.
     buffer_size: bytes between kernel and userspace, a power of two. duration: seconds.
+    data: capture plaintext. keys_by: capture the secrets of connections, by the library's own function for key logs.
     userspace_filter: let the kernel send everything and filter here (the reference's mode for kernels before 5.2).
     """
 
@@ -55,6 +59,8 @@ class CaptureOptions:
     duration: float | None = None
     max_events: int | None = None
     userspace_filter: bool = False
+    data: bool = True
+    keys_by: KeysBy | None = None
 
     @classmethod
     def of(cls, **fields: Unpack[OptionFields]) -> Self:

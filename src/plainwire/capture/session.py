@@ -13,6 +13,7 @@ from importlib.metadata import version
 
 from plainwire.capture.command import Command
 from plainwire.capture.discovery import Discovery
+from plainwire.capture.key_finder import KeyFinder
 from plainwire.capture.options import CaptureOptions
 from plainwire.capture.processes import ProcessTracker
 from plainwire.decode import abi
@@ -88,13 +89,22 @@ class Session:
             ),
             options.transport,
             options.buffer_size,
+            data=options.data,
+            keys=options.keys_by is not None,
         )
         for pid in pids:
             self._engine.add_target(pid, self._target_flags())
         for comm in options.comms:
             self._engine.add_comm(comm)
         self._read_layouts()
-        self._discovery = Discovery(self._engine, self.modules, everywhere=self._follow or not pids, warn=self._warn)
+        self._discovery = Discovery(
+            self._engine,
+            self.modules,
+            everywhere=self._follow or not pids,
+            data=options.data,
+            keys=KeyFinder(deep=bool(pids or options.libraries)) if options.keys_by else None,
+            warn=self._warn,
+        )
         for module in self.modules:
             for lack in self._engine.attach_kernel_hooks(module):
                 self._warn(lack)
@@ -119,8 +129,7 @@ class Session:
                 self._discovery.scan(pid)
 
     def _read_layouts(self) -> None:
-        self._layouts = self._engine.layouts()
-        btf = Btf(self._layouts["processes"])
+        btf = Btf(self._engine.process_layout())
         kinds = abi.event_kinds(btf)
         self._exec_kind = kinds[abi.PROCESS_EXEC]
         self._fork_kind = kinds[abi.PROCESS_FORK]
@@ -150,8 +159,8 @@ class Session:
         yield Header(
             FORMAT, version("plainwire"), platform.machine(), platform.release(), started, self.options.settings()
         )
-        for module in self.modules:
-            yield Layout(module.name, self._layouts[module.name])
+        for module, btf in self._engine.layouts():
+            yield Layout(module, btf)
         yield _clock()
         if self.command:
             self.command.release()

@@ -75,7 +75,7 @@ class LiveRun:
             return
         if stats:
             say(summary(stats, style_for(_STDERR)), prefix=False)
-            if stats.events == 0:
+            if stats.events == 0 and stats.secrets == 0:
                 self._explain_nothing()
 
     def _explain_nothing(self) -> None:

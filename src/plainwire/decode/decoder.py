@@ -69,6 +69,7 @@ class Decoder:
         self._process_count = 0
         self._events = 0
         self._bytes = 0
+        self._secret_count = 0
         self._counters: dict[str, int] = {}
         self._losses: Counter[str] = Counter()
         self._handlers: dict[type, Callable[..., list[AnyEvent]]] = {
@@ -153,6 +154,7 @@ class Decoder:
                 bytes=self._bytes,
                 processes=self._process_count,
                 connections=self._connections.count,
+                secrets=self._secret_count,
                 losses=dict(self._losses),
                 complete=complete,
             )
@@ -325,6 +327,7 @@ class Decoder:
         comm = self._texts[secret.comm]
         if self._settings.userspace_filter and not self._wanted(secret.pid, secret.uid, comm):
             return
+        self._secret_count += 1
         program = self._processes.at(secret.pid, secret.timestamp_ns)
         module, path = self._libraries.get(secret.library, self._default_library)
         events.append(

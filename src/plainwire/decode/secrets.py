@@ -9,7 +9,7 @@ from plainwire.decode import abi
 from plainwire.decode.btf import Btf
 from plainwire.decode.layout import EventLayout, SampleError
 
-Way = Literal["log function", "structure"]
+Way = Literal["log function"]
 
 KINDS = frozenset({abi.KEYLOG_LINE})
 _LABEL = re.compile(rb"[A-Z][A-Z0-9_]*")

@@ -16,7 +16,9 @@ from plainwire.inspect.elf import ElfFile
 from plainwire.kernel.bpf_object import BpfObject
 from plainwire.kernel.buffers import EventBuffer, open_buffer
 from plainwire.kernel.features import has_ring_buffer, has_uprobe_multi
+from plainwire.kernel.keylog import pack_keylog_function
 from plainwire.kernel.uprobes import Link, attach_first_way, attach_raw_tracepoint, attach_uprobes
+from plainwire.layouts.keylog_function import KeylogFunction
 from plainwire.modules import Module
 
 Transport = Literal["auto", "ring", "perf"]
@@ -57,8 +59,20 @@ class Filters:
 class Engine:
     """Loads what a capture needs; nothing is attached until asked for."""
 
-    def __init__(self, modules: Iterable[Module], filters: Filters, transport: Transport, buffer_size: int) -> None:
-        """buffer_size: bytes for the modules' events, a power of two. Raises KernelError where the kernel refuses."""
+    def __init__(
+        self,
+        modules: Iterable[Module],
+        filters: Filters,
+        transport: Transport,
+        buffer_size: int,
+        *,
+        data: bool = True,
+        keys: bool = False,
+    ) -> None:
+        """buffer_size: bytes for the modules' events, a power of two. Raises KernelError where the kernel refuses.
+
+        data: load what captures plaintext. keys: load what captures secrets.
+        """
         ring = transport == "ring" or (transport == "auto" and has_ring_buffer())
         self.multi = has_uprobe_multi()
         self.data: EventBuffer = open_buffer(buffer_size, ring=ring)
@@ -69,7 +83,13 @@ class Engine:
         self._target_pids = self._process_object.map("target_pids")
         self._target_comms = self._process_object.map("target_comms")
         self._loss_counters = self._process_object.map("loss_counters")
-        self._modules = {module.name: self._load(module.bpf_object, self.data, share=True) for module in modules}
+        self._modules: dict[str, BpfObject] = {}
+        self._key_objects: dict[str, BpfObject] = {}
+        for module in modules:
+            if data:
+                self._modules[module.name] = self._load(module.bpf_object, self.data, share=True)
+            if keys and module.key_object:
+                self._key_objects[module.name] = self._load(module.key_object, self.data, share=True)
         self._loss_names = loss_reasons(Btf(self.btf("processes", self._process_object)))
 
     def _load(self, name: str, buffer: EventBuffer, *, share: bool) -> BpfObject:
@@ -93,12 +113,14 @@ class Engine:
             raise ValueError(f"{name} was built without BTF")
         return section
 
-    def layouts(self) -> dict[str, bytes]:
-        """For each module, and for the process events ("processes"), the BTF of its events."""
-        return {
-            "processes": self.btf("processes", self._process_object),
-            **{name: self.btf(name, loaded) for name, loaded in self._modules.items()},
-        }
+    def process_layout(self) -> bytes:
+        """The BTF of the process events."""
+        return self.btf("processes", self._process_object)
+
+    def layouts(self) -> list[tuple[str, bytes]]:
+        """Modules by name, with the BTF of events that they send."""
+        loaded = (*self._modules.items(), *self._key_objects.items())
+        return [(name, self.btf(name, loaded)) for name, loaded in loaded]
 
     def watch_processes(self) -> None:
         """From now on, process events come."""
@@ -127,7 +149,9 @@ class Engine:
 
         Raises KernelUnsupportedError for one that it can't go without.
         """
-        lacking = []
+        lacking: list[str] = []
+        if module.name not in self._modules:
+            return lacking
         for hook in module.kernel_hooks:
             way, links, refusals = attach_first_way(hook, self._modules[module.name].program)
             self._links += links
@@ -163,6 +187,22 @@ class Engine:
                 multi=self.multi,
             )
 
+    def attach_keylog_function(
+        self, module: Module, path: str, function: KeylogFunction, cookie: int, pid: int
+    ) -> None:
+        """Attach a module's program for secrets at a file's own function for key logs. pid: as in attach_library."""
+        loaded = self._key_objects[module.name]
+        loaded.map("keylog_functions").update(struct.pack("=I", cookie), pack_keylog_function(function))
+        self._links += attach_uprobes(
+            loaded.program("probe_keylog_function"),
+            path,
+            [function.file_offset],
+            cookie=cookie,
+            at_return=False,
+            pid=pid,
+            multi=self.multi,
+        )
+
     def add_target(self, pid: int, flags: int) -> None:
         """Capture this process too. flags: TARGET_*."""
         self._target_pids.update(struct.pack("=I", pid), struct.pack("=I", flags))
@@ -192,7 +232,7 @@ class Engine:
     def close(self) -> None:
         """Detach and unload everything."""
         self.detach()
-        for loaded in (*self._modules.values(), self._process_object):
+        for loaded in (*self._modules.values(), *self._key_objects.values(), self._process_object):
             loaded.close()
         self.data.close()
         self.processes.close()

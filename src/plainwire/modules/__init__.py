@@ -45,7 +45,8 @@ class KernelHook:
 class Module:
     """One module.
 
-    bpf_object: bpf/NAME.bpf.c. implementations: the TLS implementations that it serves, by the names of
+    bpf_object: bpf/NAME.bpf.c. key_object: the object that sends the secrets of connections, if it is one of its own;
+    loaded when keys are wanted. implementations: the TLS implementations that it serves, by the names of
     plainwire.inspect.tls_library. required: functions of which a file must define at least one to be attached.
     """
 
@@ -56,6 +57,12 @@ class Module:
     hooks: tuple[Hook, ...]
     required: frozenset[str]
     kernel_hooks: tuple[KernelHook, ...] = ()
+    key_object: str | None = None
+
+    @property
+    def objects(self) -> tuple[str, ...]:
+        """Every eBPF object of the module."""
+        return (self.bpf_object,) if self.key_object is None else (self.bpf_object, self.key_object)
 
 
 @functools.cache

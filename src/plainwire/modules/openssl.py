@@ -11,6 +11,7 @@ MODULE = Module(
     name="openssl",
     purpose="plaintext of OpenSSL, BoringSSL, LibreSSL and AWS-LC",
     bpf_object="openssl",
+    key_object="secrets",
     implementations=frozenset({"OpenSSL", "BoringSSL", "LibreSSL", "AWS-LC"}),
     required=frozenset({"SSL_read", "SSL_write", "SSL_read_ex", "SSL_write_ex"}),
     hooks=(

@@ -36,6 +36,8 @@ def summary(stats: StatsEvent, style: Style = PLAIN) -> str:
     """What a capture saw and what it lost: a line, and one more per kind of loss. For stderr, without a last \\n."""
     amount = f"{counted(stats.events, 'event')}, {counted(stats.bytes, 'byte')}"
     origin = f"{counted(stats.processes, 'process')} on {counted(stats.connections, 'connection')}"
+    if stats.secrets:
+        amount += f", {counted(stats.secrets, 'secret')}"
     lines = [f"captured {amount} of {origin} in {stats.duration_ns / 1e9:.1f} s"]
     losses = {reason: count for reason, count in stats.losses.items() if count}
     lines += [f"{style.alarm}lost {loss_sentence(reason, count)}{style.reset}" for reason, count in losses.items()]

@@ -15,6 +15,8 @@ from plainwire.cli.live import LiveRun, say
 from plainwire.cli.options import BufferSize
 from plainwire.errors import InputError
 from plainwire.outputs import FormatName, OutputSet, open_output
+from plainwire.outputs.keylog import open_keylog
+from plainwire.outputs.output import Output
 
 PATH = click.Path(path_type=Path)
 
@@ -30,6 +32,10 @@ PATH = click.Path(path_type=Path)
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object a line (docs/json.md).")
 @click.option("--out", type=PATH, metavar="FILE", help="Write there instead of to the terminal.")
 @click.option("--record", type=PATH, metavar="FILE", help="Also keep the raw events, for `plainwire read`.")
+@click.option(
+    "--keylog", type=PATH, metavar="FILE", help="Append the connections' secrets, for Wireshark; - is stdout."
+)
+@click.option("--no-data", is_flag=True, help="Capture no plaintext: with --keylog, secrets alone.")
 @click.option("--duration", type=click.FloatRange(0, min_open=True), metavar="S", help="End after so many seconds.")
 @click.option("--max-events", type=click.IntRange(1), metavar="N", help="End after so many data events.")
 @click.option("--transport", type=click.Choice(["auto", "ring", "perf"]), default="auto", help="Kind of event buffer.")
@@ -39,7 +45,14 @@ PATH = click.Path(path_type=Path)
 @click.option("--userspace-filter", is_flag=True, help="Filter here instead of in the kernel.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def command(
-    as_hex: bool, as_json: bool, out: Path | None, record: Path | None, command: tuple[str, ...], **chosen: Any
+    as_hex: bool,
+    as_json: bool,
+    out: Path | None,
+    record: Path | None,
+    keylog: Path | None,
+    no_data: bool,
+    command: tuple[str, ...],
+    **chosen: Any,
 ) -> None:
     """Show what programs send and receive over TLS.
 
@@ -50,7 +63,18 @@ def command(
     form: FormatName = "json" if as_json else "hex" if as_hex else "text"
     caller = sudo_caller()
     owner = (caller.uid, caller.gid) if caller else None
-    outputs = OutputSet([open_output(form, out, owner=owner)], report=say)
+    if no_data and keylog is None and record is None:
+        raise InputError("--no-data leaves nothing to capture: add --keylog FILE")
+    chosen |= {"data": not no_data, "keys_by": "log" if keylog else None}
+    opened: list[Output] = []
+    if keylog:
+        opened.append(open_keylog(keylog, owner=owner))
+    # Lines of a key log on stdout must not have other text between them.
+    if str(keylog) != "-" or out is not None:
+        opened.append(open_output(form, out, owner=owner))
+    elif as_json or as_hex:
+        raise InputError("--keylog - takes stdout: name a file for the events by --out")
+    outputs = OutputSet(opened, report=say)
     options = CaptureOptions(command=command, **chosen)
     with Capture(options, record=record, owner=owner, warn=say) as capture:
         status = LiveRun(capture, outputs).until_end()
