@@ -11,7 +11,7 @@ struct {
 	__type(key, __u32); /* enum loss_kind */
 	__type(value, __u64);
 	__uint(max_entries, LOSS_KINDS);
-} loss_counters SEC(".maps");
+} loss_counters SEC(".maps") PURPOSE("what was lost, by reason (enum loss_kind)");
 
 static __always_inline void count_loss(__u32 kind, __u64 count)
 {

@@ -16,7 +16,7 @@ struct {
 	__type(value, __u32); /* enum target_flag */
 	__uint(max_entries, 65536);
 	__uint(map_flags, 1); /* BPF_F_NO_PREALLOC: few are in use */
-} target_pids SEC(".maps");
+} target_pids SEC(".maps") PURPOSE("the processes to capture, and whether their children are too");
 
 struct comm_key_t {
 	char comm[TASK_COMM_LEN];
@@ -27,7 +27,7 @@ struct {
 	__type(key, struct comm_key_t);
 	__type(value, __u8);
 	__uint(max_entries, 256);
-} target_comms SEC(".maps");
+} target_comms SEC(".maps") PURPOSE("the process names to capture");
 
 /* The process's name is its first thread's; threads may have names of their own. */
 static __always_inline void read_process_comm(char comm[TASK_COMM_LEN])

@@ -23,14 +23,14 @@ struct {
 	__type(key, __u32);
 	__type(value, __u32);
 	__uint(max_entries, 1024);
-} tls_events SEC(".maps");
+} tls_events SEC(".maps") PURPOSE("plaintext to userspace");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__type(key, __u32);
 	__type(value, struct ssl_data_event_t);
 	__uint(max_entries, 1);
-} data_buffer_heap SEC(".maps");
+} data_buffer_heap SEC(".maps") PURPOSE("where an event is built: too large for the stack");
 
 #define DATA_EVENTS tls_events
 #define DATA_EVENT_HEAP data_buffer_heap
@@ -42,7 +42,7 @@ struct {
 	__type(key, __u64);   /* address of the SSL structure */
 	__type(value, __u64); /* lower half: file descriptor; upper half: the process, since addresses are its own */
 	__uint(max_entries, 10240);
-} ssl_st_fd SEC(".maps");
+} ssl_st_fd SEC(".maps") PURPOSE("descriptor of each SSL structure, from SSL_set_fd");
 
 /* The processes that may have entries in ssl_st_fd. */
 struct {
@@ -50,7 +50,7 @@ struct {
 	__type(key, __u32); /* pid */
 	__type(value, __u8);
 	__uint(max_entries, 10240);
-} fd_owners SEC(".maps");
+} fd_owners SEC(".maps") PURPOSE("processes that may have entries in ssl_st_fd");
 
 static __always_inline __s32 find_fd(__u64 ssl, __u32 pid)
 {

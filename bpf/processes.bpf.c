@@ -31,35 +31,35 @@ struct {
 	__type(key, __u32);
 	__type(value, __u32);
 	__uint(max_entries, 1024);
-} process_events SEC(".maps");
+} process_events SEC(".maps") PURPOSE("forks, execs, exits and loaded libraries to userspace");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__type(key, struct file_key_t);
 	__type(value, __u64); /* when it was first run, CLOCK_MONOTONIC ns; 0: before the capture */
 	__uint(max_entries, 16384);
-} known_executables SEC(".maps");
+} known_executables SEC(".maps") PURPOSE("programs that have been run before");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__type(key, struct library_key_t);
 	__type(value, __u64); /* when it was first loaded, CLOCK_MONOTONIC ns */
 	__uint(max_entries, 4096);
-} known_libraries SEC(".maps");
+} known_libraries SEC(".maps") PURPOSE("libraries that have been loaded before");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__type(key, __u32);
 	__type(value, struct exec_event_t);
 	__uint(max_entries, 1);
-} exec_buffer_heap SEC(".maps");
+} exec_buffer_heap SEC(".maps") PURPOSE("where an exec event is built: too large for the stack");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__type(key, __u32);
 	__type(value, __u32); /* 1: this CPU's exec_buffer_heap is in use */
 	__uint(max_entries, 1);
-} exec_buffer_claims SEC(".maps");
+} exec_buffer_claims SEC(".maps") PURPOSE("whether this CPU's exec_buffer_heap is in use");
 
 static __always_inline void emit_process_event(void *ctx, __u32 kind, __u32 pid, __u32 parent_pid, bool stopped)
 {

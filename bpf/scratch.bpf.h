@@ -18,21 +18,21 @@ struct {
 	__type(key, __u32);
 	__type(value, __u32); /* 1: this CPU's DATA_EVENT_HEAP is in use */
 	__uint(max_entries, 1);
-} data_buffer_claims SEC(".maps");
+} data_buffer_claims SEC(".maps") PURPOSE("whether this CPU's event buffer is in use");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__type(key, __u32);
 	__type(value, struct ssl_data_event_t);
 	__uint(max_entries, SPARE_BUFFERS);
-} spare_buffers SEC(".maps");
+} spare_buffers SEC(".maps") PURPOSE("for a task that finds its CPU's event buffer in use");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__type(key, __u32);
 	__type(value, __u32); /* 1: the spare buffer with this index is in use */
 	__uint(max_entries, SPARE_BUFFERS);
-} spare_claims SEC(".maps");
+} spare_claims SEC(".maps") PURPOSE("which of spare_buffers are in use");
 
 /* A claimed buffer. The program keeps its CPU until it ends, so `held` stays valid though it may be preempted. */
 struct scratch {

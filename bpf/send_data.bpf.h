@@ -16,7 +16,7 @@ struct {
 	__type(key, struct ssl_key_t);
 	__type(value, struct ssl_state_t);
 	__uint(max_entries, 65536);
-} ssl_states SEC(".maps");
+} ssl_states SEC(".maps") PURPOSE("the next events' numbers of each SSL structure, and its connection");
 
 static __always_inline struct ssl_state_t *find_state(__u64 ssl, __u32 pid)
 {

@@ -20,14 +20,14 @@ struct {
 	__type(key, __u64); /* bpf_get_current_pid_tgid() */
 	__type(value, struct active_ssl_buf);
 	__uint(max_entries, 1024);
-} active_ssl_read_args_map SEC(".maps");
+} active_ssl_read_args_map SEC(".maps") PURPOSE("arguments of the reads under way, from entry to return");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, __u64); /* bpf_get_current_pid_tgid() */
 	__type(value, struct active_ssl_buf);
 	__uint(max_entries, 1024);
-} active_ssl_write_args_map SEC(".maps");
+} active_ssl_write_args_map SEC(".maps") PURPOSE("arguments of the writes under way, from entry to return");
 
 /* The calls inside a call. LRU, since a thread that is killed leaves its own behind. */
 struct {
@@ -35,7 +35,7 @@ struct {
 	__type(key, struct nested_call_t);
 	__type(value, struct active_ssl_buf);
 	__uint(max_entries, 1024);
-} nested_ssl_calls SEC(".maps");
+} nested_ssl_calls SEC(".maps") PURPOSE("arguments of calls inside other calls (TLS in TLS)");
 
 /* Keep a call's arguments until it returns. */
 static __always_inline void begin_call(void *active_calls, struct active_ssl_buf *call)

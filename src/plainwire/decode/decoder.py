@@ -173,7 +173,7 @@ class Decoder:
         unpack, data_kind, data_offset = layout.unpack_from, self._data_kind, layout.size
         clock, prefix, second_ns = self._clock, self._clock.prefix, self._clock.second_ns
         numbers_of, latest = self._connections.young, self._processes.latest
-        ends = self._ends
+        ends_of = self._ends
         texts, versions, bio_names = self._texts, self._versions, self._bio_types
         libraries, default_library = self._libraries, self._default_library
         filtered, limit = self._settings.userspace_filter, self._settings.max_events
@@ -236,6 +236,7 @@ class Decoder:
             program = latest.get(pid)
             if program is None or timestamp < program.since_ns:
                 program = self._processes.at(pid, timestamp)
+            ends, why_unknown = ends_of[connection]
             module, path = libraries.get(library, default_library)
             length, truncated, early_data, note = data_len, False, False, None
             if flags:
@@ -259,7 +260,8 @@ class Decoder:
                     fd if fd >= 0 else None,
                     versions[version],
                     bio_names[bio_type],
-                    *ends[connection],
+                    ends,
+                    why_unknown,
                     sequence,
                     missing,
                     call_length,

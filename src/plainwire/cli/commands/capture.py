@@ -12,6 +12,7 @@ from plainwire.capture.api import Capture
 from plainwire.capture.command import sudo_caller
 from plainwire.capture.options import DEFAULT_BUFFER_SIZE, CaptureOptions
 from plainwire.cli.live import LiveRun, say
+from plainwire.cli.memory import keep_freed_memory
 from plainwire.cli.options import BufferSize
 from plainwire.errors import InputError
 from plainwire.outputs import FormatName, OutputSet, open_output
@@ -60,6 +61,7 @@ def command(
     """
     if as_hex and as_json:
         raise InputError("--hex and --json can't go together: JSON holds the bytes in base64")
+    keep_freed_memory()
     form: FormatName = "json" if as_json else "hex" if as_hex else "text"
     caller = sudo_caller()
     owner = (caller.uid, caller.gid) if caller else None
