@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.support.certificate import Certificate
 from tests.support.plainwire import Capture
@@ -66,3 +66,34 @@ def capture_program(
     capture = run_plainwire("--json", "--", *program(name, certificate, report, *arguments))
     assert capture.wait() == 0
     return read_report(report), capture.events()
+
+
+class Told:
+    """echo_when_told.py under way: `say` makes one exchange."""
+
+    def __init__(self, certificate: Certificate, folder: Path, libssl: str | Path, *prefix: str) -> None:
+        """prefix: a command that runs the program, such as chroot."""
+        self._report = folder / "report.json"
+        command = [*prefix, *program("echo_when_told", certificate, self._report, libssl)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.pid = self._process.pid  # of the prefix's process too, which must exec
+
+    def __enter__(self) -> Self:
+        self._expect("ready")
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def say(self, line: str) -> Done:
+        """What was moved since the program began."""
+        assert self._process.stdin
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+        self._expect("done")
+        return read_report(self._report)
+
+    def _expect(self, word: str) -> None:
+        assert self._process.stdout
+        assert self._process.stdout.readline() == word + "\n"
