@@ -1,8 +1,8 @@
 """The process in which a foreign library's functions are called: confined first, then told what to call, line by line.
 
-Run by calls.py as `python -I -m plainwire.layouts.calibration_helper`. The first line of standard input is a JSON
-object (see `main` and `serve`); each one after is `call NAME NUMBER…`, `place SIZE` (memory of that size) or `keylog`.
-Each is answered by one line: a number in hexadecimal, JSON for `keylog`, or `error …`.
+Run by calls.py. The first line of standard input is a JSON object (see `main` and `serve`); each one after is
+`call NAME NUMBER…`, `place SIZE` (memory of that size) or `keylog`. Each is answered by one line: a number in
+hexadecimal, JSON for `keylog`, or `error …`.
 
 It must import nothing that loads a libcrypto of its own (hashlib, ssl): the dynamic linker would give that one to the
 library, since it goes by soname.
@@ -138,7 +138,3 @@ def main() -> None:
         print("error this Python interpreter has loaded a TLS library of its own", flush=True)
         return
     serve(request, sys.stdin, sys.stdout)
-
-
-if __name__ == "__main__":
-    main()

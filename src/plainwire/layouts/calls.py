@@ -26,6 +26,16 @@ from .memory import ProcessMemory
 
 NOBODY = 65534
 _LONGEST_ANSWER = 1 << 16
+# Isolated (-I), the interpreter takes no path from the environment or the current folder, so it is told where we are.
+# plainwire/__init__.py is left out: it imports what the helper has no need of.
+_HELPER = f"""
+import sys, types
+package = types.ModuleType("plainwire")
+package.__path__ = [{str(Path(__file__).parents[1])!r}]
+sys.modules["plainwire"] = package
+from plainwire.layouts.calibration_helper import main
+main()
+"""
 
 
 class CalibrationError(InputError):
@@ -71,7 +81,7 @@ class Library:
         self._functions = functions
         self._deadline = time.monotonic() + seconds
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-m", "plainwire.layouts.calibration_helper"],
+            [sys.executable, "-I", "-c", _HELPER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

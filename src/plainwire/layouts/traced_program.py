@@ -34,7 +34,7 @@ class _Registers:
     if os.uname().machine == "x86_64":
         count, pc, sp, result = 27, 16, 19, 10
         link: int | None = None
-        arguments = (14, 13, 12, 7, 9, 8)  # rdi, rsi, rdx, rcx, r8, r9
+        arguments = (14, 13, 12, 11, 9, 8)  # rdi, rsi, rdx, rcx, r8, r9
         # rax: no vector arguments; orig_rax: no system call to restart
         cleared: tuple[tuple[int, int], ...] = ((10, 0), (15, (1 << 64) - 1))
         breakpoint, after_breakpoint = b"\xcc", 1

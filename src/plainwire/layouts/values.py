@@ -89,7 +89,9 @@ class State:
         self.registers[result] = None
 
     def finish(self, returned: Value | None) -> list[State]:
-        self.finished, self.returned = True, returned if returned is not None and returned.loads else None
+        """`returned` counts if it is what a load gave, unchanged."""
+        self.finished = True
+        self.returned = returned if returned is not None and returned.loads and not returned.add else None
         return [self]
 
     def branch(self, target: int | None, zero_if_taken: bool | None, tested: Value | None) -> list[State]:
