@@ -97,7 +97,7 @@ class Discovery:
     def attach_path(self, path: Path, *, required: bool = True, pid: int = 0) -> None:
         """Attach one file. required: InputError if no module can use it."""
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO would be waited for
         except OSError as error:
             raise InputError(f"{path}: can't be read: {error.strerror}") from None
         try:

@@ -15,6 +15,7 @@ from plainwire.kernel.maps import possible_cpus
 _BPF_MAP_TYPE_PERF_EVENT_ARRAY = 4
 _BPF_MAP_TYPE_RINGBUF = 27
 _PAGE_SIZE = 4096
+_MIN_PERF_PAGES = 8  # room for one event of 16 KiB
 # One round reads at most this much, so that commands and new processes get their turn while a program floods us.
 _MAX_ROUND_SAMPLES = 8192
 _MAX_ROUND_BYTES = 16 << 20
@@ -26,13 +27,13 @@ class EventBuffer(ABC):
     """What a ring and a perf array have in common.
 
     fd: of the map that event maps share. wakeup_fd: readable when there is something to read; None: look from time to
-    time. lost: samples that the kernel dropped and the programs could not count.
+    time. What does not fit the programs count themselves (LOSS_BUFFER_FULL): the kernel tells them of a full ring, and
+    since Linux 5.1 of a full perf ring too, whose PERF_RECORD_LOST tells of the same samples again.
     """
 
     fd: int
     is_ring: bool
     wakeup_fd: int | None = None
-    lost: int = 0
 
     @abstractmethod
     def drain(self, *, final: bool = False) -> tuple[list[bytes], bool]:
@@ -97,13 +98,12 @@ class PerfBuffer(EventBuffer):
     is_ring = False
 
     _LIBBPF_PERF_EVENT_CONT = -2
-    _PERF_RECORD_LOST = 2
     _PERF_RECORD_SAMPLE = 9
 
     def __init__(self, size: int) -> None:
         """size: bytes in all; each CPU gets its share, rounded down to a power of two of pages."""
         cpus = possible_cpus()
-        pages = max(8, 1 << ((size // cpus // _PAGE_SIZE).bit_length() - 1))
+        pages = 1 << (max(_MIN_PERF_PAGES, size // cpus // _PAGE_SIZE).bit_length() - 1)
         self.fd = check(
             lib.bpf_map_create(_BPF_MAP_TYPE_PERF_EVENT_ARRAY, b"events", 4, 4, cpus, ffi.NULL), "create a perf array"
         )
@@ -124,8 +124,6 @@ class PerfBuffer(EventBuffer):
             sample = body[12 : 12 + size]
             # Each event begins with kind, 4 bytes more, and timestamp_ns (bpf/abi.h).
             self._samples.append((int.from_bytes(sample[8:16], "little"), sample))
-        elif header.type == self._PERF_RECORD_LOST:
-            self.lost += struct.unpack_from("=Q", body, 16)[0]
         return self._LIBBPF_PERF_EVENT_CONT
 
     def drain(self, *, final: bool = False) -> tuple[list[bytes], bool]:

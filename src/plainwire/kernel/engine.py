@@ -216,10 +216,8 @@ class Engine:
         self._target_comms.update(comm.encode()[:15].ljust(16, b"\0"), b"\1")
 
     def losses(self) -> dict[str, int]:
-        """The loss counters up to now, by name; buffers' own drops are counted as "buffer_full"."""
+        """The loss counters up to now, by name."""
         counters = {name: self._loss_counters.per_cpu_sum(index) for index, name in enumerate(self._loss_names)}
-        counters["buffer_full"] += self.data.lost
-        counters["process_events"] += self.processes.lost
         return {name: count for name, count in counters.items() if count}
 
     def detach(self) -> None:
