@@ -22,14 +22,14 @@ struct {
 	__type(key, __u32);
 	__type(value, __u32);
 	__uint(max_entries, 1024);
-} mastersecret_events SEC(".maps");
+} mastersecret_events SEC(".maps") PURPOSE("secrets of connections to userspace");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, __u32); /* the library: the attach cookie */
 	__type(value, struct keylog_function_t);
 	__uint(max_entries, 1024);
-} keylog_functions SEC(".maps");
+} keylog_functions SEC(".maps") PURPOSE("how each library's key log function takes its arguments");
 
 #if defined(__TARGET_ARCH_x86)
 #define SIXTH_ARGUMENT(ctx) ((ctx)->r9)

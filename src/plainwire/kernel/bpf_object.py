@@ -4,31 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
-import platform
 import re
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from plainwire.errors import PlainwireError
 from plainwire.kernel.libbpf import KernelError, check, check_pointer, ffi, lib, take_messages
 from plainwire.kernel.maps import BpfMap
+from plainwire.kernel.object_files import object_path
 from plainwire.kernel.syscalls import BPF_TRACE_UPROBE_MULTI
 
-OBJECTS = Path(__file__).resolve().parent.parent / "bpf_objects"
 _BPF_MAP_TYPE_PERF_EVENT_ARRAY = 4
 _BPF_MAP_TYPE_RINGBUF = 27
-
-
-def object_path(name: str, machine: str | None = None) -> Path:
-    """The built object of bpf/NAME.bpf.c for a machine as `uname -m` names it; this one if None."""
-    machine = machine or platform.machine()
-    path = OBJECTS / f"{name}.{machine}.o"
-    if not path.exists():
-        raise PlainwireError(f"{path} is missing: there is no eBPF object for {machine}; `make build` makes them")
-    return path
 
 
 class BpfObject:

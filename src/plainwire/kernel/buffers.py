@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any
 
 from plainwire.kernel.libbpf import check, check_pointer, ffi, lib
-from plainwire.kernel.maps import possible_cpus
+from plainwire.kernel.map_memory import possible_cpus
 
 _BPF_MAP_TYPE_PERF_EVENT_ARRAY = 4
 _BPF_MAP_TYPE_RINGBUF = 27

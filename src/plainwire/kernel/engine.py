@@ -12,21 +12,18 @@ from typing import Literal
 from plainwire.decode.abi import loss_reasons
 from plainwire.decode.btf import Btf
 from plainwire.errors import KernelUnsupportedError
-from plainwire.inspect.elf import ElfFile
 from plainwire.kernel.bpf_object import BpfObject
 from plainwire.kernel.buffers import EventBuffer, open_buffer
 from plainwire.kernel.features import has_ring_buffer, has_uprobe_multi
 from plainwire.kernel.keylog import pack_keylog_function
+from plainwire.kernel.object_files import PROCESS_BUFFER_SIZE, PROCESS_OBJECT, SHARED_MAPS, object_btf
 from plainwire.kernel.uprobes import Link, attach_first_way, attach_raw_tracepoint, attach_uprobes
 from plainwire.layouts.keylog_function import KeylogFunction
 from plainwire.modules import Module
 
 Transport = Literal["auto", "ring", "perf"]
 
-# Process events are small and few; what they wait for is not to be behind the data.
-_PROCESS_BUFFER_SIZE = 4 << 20
 _PROCESS_TRACEPOINTS = ("sched_process_fork", "sched_process_exec", "sched_process_exit")
-_SHARED_MAPS = ("target_pids", "target_comms", "loss_counters")
 
 # enum target_flag of bpf/abi.h
 TARGET_PROCESS = 1
@@ -76,10 +73,10 @@ class Engine:
         ring = transport == "ring" or (transport == "auto" and has_ring_buffer())
         self.multi = has_uprobe_multi()
         self.data: EventBuffer = open_buffer(buffer_size, ring=ring)
-        self.processes: EventBuffer = open_buffer(_PROCESS_BUFFER_SIZE, ring=ring)
+        self.processes: EventBuffer = open_buffer(PROCESS_BUFFER_SIZE, ring=ring)
         self._links: list[Link] = []
         self._constants = {**filters.constants(), "use_ring": int(ring)}
-        self._process_object = self._load("processes", self.processes, share=False)
+        self._process_object = self._load(PROCESS_OBJECT, self.processes, share=False)
         self._target_pids = self._process_object.map("target_pids")
         self._target_comms = self._process_object.map("target_comms")
         self._loss_counters = self._process_object.map("loss_counters")
@@ -90,37 +87,28 @@ class Engine:
                 self._modules[module.name] = self._load(module.bpf_object, self.data, share=True)
             if keys and module.key_object:
                 self._key_objects[module.name] = self._load(module.key_object, self.data, share=True)
-        self._loss_names = loss_reasons(Btf(self.btf("processes", self._process_object)))
+        self._loss_names = loss_reasons(Btf(object_btf(self._process_object.path)))
 
     def _load(self, name: str, buffer: EventBuffer, *, share: bool) -> BpfObject:
         opened = BpfObject(name)
         opened.set_constants(self._constants)
         opened.share_event_buffer(buffer.fd, ring=buffer.is_ring)
         if share:
-            for shared in _SHARED_MAPS:
+            for shared in SHARED_MAPS:
                 opened.share_map(shared, self._process_object.map(shared))
         if self.multi:
             opened.use_uprobe_multi()
         opened.load()
         return opened
 
-    @staticmethod
-    def btf(name: str, loaded: BpfObject) -> bytes:
-        """The .BTF section of an object."""
-        with ElfFile(loaded.path) as elf:
-            section = elf.section_bytes(".BTF")
-        if section is None:
-            raise ValueError(f"{name} was built without BTF")
-        return section
-
     def process_layout(self) -> bytes:
         """The BTF of the process events."""
-        return self.btf("processes", self._process_object)
+        return object_btf(self._process_object.path)
 
     def layouts(self) -> list[tuple[str, bytes]]:
         """Modules by name, with the BTF of events that they send."""
         loaded = (*self._modules.items(), *self._key_objects.items())
-        return [(name, self.btf(name, loaded)) for name, loaded in loaded]
+        return [(name, object_btf(opened.path)) for name, opened in loaded]
 
     def watch_processes(self) -> None:
         """From now on, process events come."""

@@ -6,15 +6,9 @@ import ctypes
 import errno
 import struct
 from collections.abc import Iterator
-from pathlib import Path
 
 from plainwire.kernel.libbpf import check, ffi, lib
-
-
-def possible_cpus() -> int:
-    """How many CPUs the kernel has set aside room for: a per-CPU value has one part for each."""
-    highest = Path("/sys/devices/system/cpu/possible").read_text().strip().split("-")[-1]
-    return int(highest) + 1
+from plainwire.kernel.map_memory import possible_cpus
 
 
 class BpfMap:
