@@ -29,6 +29,22 @@ def sudo_caller() -> Caller | None:
     return Caller(int(uid), int(gid))
 
 
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """What makes a process the caller's."""
+
+    caller: Caller
+    groups: tuple[int, ...]
+    environment: dict[str, str]
+
+    def take_on(self) -> None:
+        """Turns this process, which is root's, into the caller's."""
+        os.setgroups(self.groups)
+        os.setgid(self.caller.gid)
+        os.setuid(self.caller.uid)
+        os.environ.update(self.environment)
+
+
 class Command:
     """A child process that waits, before it runs its program, until `release()`.
 
@@ -38,21 +54,24 @@ class Command:
     def __init__(self, arguments: Sequence[str]) -> None:
         self.arguments = tuple(arguments)
         self.status: int | None = None  # exit status as a shell gives it: 128 + N for a signal
+        caller = sudo_caller()
+        identity = _identity(caller) if caller else None
         go_reader, self._go = os.pipe2(os.O_CLOEXEC)
         self._failure, failure_writer = os.pipe2(os.O_CLOEXEC)
         self.pid = os.fork()
         if self.pid == 0:
             os.close(self._go)
-            self._run(go_reader, failure_writer)
+            self._run(go_reader, failure_writer, identity)
         os.close(go_reader)
         os.close(failure_writer)
         self.pidfd = os.pidfd_open(self.pid)
 
-    def _run(self, go_reader: int, failure_writer: int) -> None:
+    def _run(self, go_reader: int, failure_writer: int, identity: _Identity | None) -> None:
         """In the child. Never returns."""
         try:
             if os.read(go_reader, 1):
-                _become_caller()
+                if identity:
+                    identity.take_on()
                 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
                     signal.signal(number, signal.SIG_DFL)
                 os.execvp(self.arguments[0], self.arguments)
@@ -92,20 +111,23 @@ class Command:
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.pidfd, number)
 
-    def abandon(self) -> None:
-        """End a command that was never released: it sees the pipe closed."""
+    def close(self) -> None:
+        """Give up its descriptors. A command that was never released sees its pipe closed, and ends."""
         if self._go >= 0:
             os.close(self._go)
+            os.close(self._failure)
             self._go = -1
             self.wait()
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+            self.pidfd = -1
 
 
-def _become_caller() -> None:
-    caller = sudo_caller()
-    if caller is None:
-        return
-    user = pwd.getpwuid(caller.uid)
-    os.initgroups(user.pw_name, caller.gid)
-    os.setgid(caller.gid)
-    os.setuid(caller.uid)
-    os.environ.update(HOME=user.pw_dir, USER=user.pw_name, LOGNAME=user.pw_name, SHELL=user.pw_shell)
+def _identity(caller: Caller) -> _Identity:
+    """Looked up before the fork: a look-up may load libraries, for which the child would be stopped as a target."""
+    try:
+        user = pwd.getpwuid(caller.uid)
+    except KeyError:  # a user of a directory service that is away
+        return _Identity(caller, (caller.gid,), {})
+    environment = {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name, "SHELL": user.pw_shell}
+    return _Identity(caller, tuple(os.getgrouplist(user.pw_name, caller.gid)), environment)

@@ -275,7 +275,7 @@ class Session:
     def close(self) -> None:
         """Take everything away. Safe after a failed start."""
         if self.command:
-            self.command.abandon()
+            self.command.close()
         engine = getattr(self, "_engine", None)
         if engine is not None:
             engine.close()

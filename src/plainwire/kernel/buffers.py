@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import time
 from abc import ABC, abstractmethod
@@ -87,6 +88,7 @@ class RingBuffer(EventBuffer):
     def close(self) -> None:
         """See EventBuffer."""
         lib.ring_buffer__free(self._ring)
+        os.close(self.fd)
 
 
 class PerfBuffer(EventBuffer):
@@ -139,6 +141,7 @@ class PerfBuffer(EventBuffer):
     def close(self) -> None:
         """See EventBuffer."""
         lib.perf_buffer__free(self._buffer)
+        os.close(self.fd)
 
 
 def open_buffer(size: int, *, ring: bool) -> EventBuffer:
