@@ -278,8 +278,9 @@ def test_max_events_ends_the_output_exactly_there() -> None:
         (Settings(userspace_filter=True, uid=7), [2]),
         (Settings(userspace_filter=True, comms=("curl", "a-name-longer-than-15-bytes")), [1, 2, 4]),
         (Settings(userspace_filter=True, comms=("curl",), uid=0), [1]),
-        (Settings(userspace_filter=True), [1, 2, 3, 4]),
-        (Settings(userspace_filter=False, pids=(1,)), [1, 2, 3, 4]),
+        (Settings(userspace_filter=True, comms=("\udcff",)), [5]),  # as the command line gives the byte 0xff
+        (Settings(userspace_filter=True), [1, 2, 3, 4, 5]),
+        (Settings(userspace_filter=False, pids=(1,)), [1, 2, 3, 4, 5]),
     ],
 )
 def test_filters_in_userspace(settings: Settings, pids: list[int]) -> None:
@@ -288,6 +289,7 @@ def test_filters_in_userspace(settings: Settings, pids: list[int]) -> None:
         ssl_data(pid=2, uid=7, comm=b"curl"),
         ssl_data(pid=3, uid=0, comm=b"nginx"),
         ssl_data(pid=4, uid=1, comm=b"a-name-longer-t"),
+        ssl_data(pid=5, uid=1, comm=b"\xff"),
     ]
     assert [event.pid for event in data_events(*samples, settings=settings)] == pids
 

@@ -144,6 +144,19 @@ def test_the_file_is_given_to_the_owner(tmp_path: Path) -> None:
     assert (path.stat().st_uid, path.stat().st_gid) == (65534, 65533)
 
 
+def test_names_that_are_no_utf8_are_written_as_outputs_show_them(tmp_path: Path) -> None:
+    name = os.fsdecode(b"/tmp/\xff")
+    facts = ProcessFacts(1, 2, "curl", name, ("curl", name))
+    header = Header(FORMAT, "0.1.0", "x86_64", "6.18", 5, Settings(comms=(name,)))
+    (told, first, second, _), _ = read(
+        write(tmp_path / "file", [header, facts, LibraryFacts(1, "m", name, None), End(1)])
+    )
+    assert isinstance(told, Header)
+    assert told.settings.comms == ("/tmp/\ufffd",)
+    assert first == ProcessFacts(1, 2, "curl", "/tmp/\ufffd", ("curl", "/tmp/\ufffd"))
+    assert second == LibraryFacts(1, "m", "/tmp/\ufffd", None)
+
+
 def test_a_path_that_cant_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"missing/file: No such file"):
         Writer(tmp_path / "missing" / "file")

@@ -8,7 +8,7 @@ from pathlib import Path
 from elftools.elf.elffile import ELFFile
 
 import plainwire
-from plainwire.decode.btf import Btf, Kind
+from plainwire.decode.btf import Btf
 
 OBJECTS = Path(plainwire.__path__[0]) / "bpf_objects"
 
@@ -41,7 +41,7 @@ def pack(object_name: str, struct_name: str, **fields: int | bytes) -> bytes:
         if isinstance(value, bytes):
             assert len(value) <= size
             sample[start : start + len(value)] = value
-            if member is structure.members[-1] and btf.resolve(member.type_id).kind is Kind.ARRAY:
+            if member is structure.members[-1] and member.name in ("data", "text"):
                 end = start + len(value)
         elif value is not None:
             sample[start : start + size] = value.to_bytes(size, "little", signed=value < 0)

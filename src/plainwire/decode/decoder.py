@@ -95,7 +95,8 @@ class Decoder:
 
     def _begin(self, header: Header) -> list[AnyEvent]:
         self._settings = header.settings
-        self._comms = frozenset(comm.encode()[:15].decode("utf-8", "replace") for comm in header.settings.comms)
+        names = (comm.encode("utf-8", "surrogateescape") for comm in header.settings.comms)
+        self._comms = frozenset(name[:15].decode("utf-8", "replace") for name in names)  # as the kernel cuts them
         self._started_ns = self._last_ns = header.started_ns
         return []
 

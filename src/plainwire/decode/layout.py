@@ -134,6 +134,8 @@ def compile_layout(cls: type[E], name: str, btf: Btf) -> EventLayout[E]:
             continue
         names.append(field)
         fixed.append((member.bit_offset // 8, *_format(btf, name, member, marker), position))
+    if payload is not None and (_byte_array(btf, payload[0]) is None or payload[1].length not in names):
+        raise _mismatch(btf, name, payload[0], f"bytes counted by {payload[1].length}")
     fixed.sort()
     form, end = btf.byteorder, 0
     for offset, size, code, _ in fixed:
@@ -149,8 +151,6 @@ def compile_layout(cls: type[E], name: str, btf: Btf) -> EventLayout[E]:
     layout = EventLayout(cls, structure, struct.Struct(f"{form}{size - end}x"), order)
     if payload is not None:
         member, marker = payload
-        if _byte_array(btf, member) is None or marker.length not in names:
-            raise _mismatch(btf, name, member, f"bytes counted by {marker.length}")
         layout.set_payload(btf.size_of(member.type_id), names.index(marker.length))
     return layout
 

@@ -6,12 +6,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
 from plainwire.decode.records import AnyRecord, Samples
 from plainwire.errors import InputError
+from plainwire.outputs.clean import without_surrogates
 from plainwire.outputs.destination import open_private, write_all
 from plainwire.recording.format import FIRST_LINE, LENGTH, MAX_RECORD
 
@@ -36,7 +37,10 @@ class Writer:
     def write(self, record: AnyRecord) -> None:
         """Append a record. InputError where the disk is full, say: what was written before can still be read."""
         for part in _parts(record):
-            self._encoder.encode_into(part, self._buffer, LENGTH.size)
+            try:
+                self._encoder.encode_into(part, self._buffer, LENGTH.size)
+            except UnicodeEncodeError:  # a process or file with a name that is no UTF-8
+                self._encoder.encode_into(_encodable(part), self._buffer, LENGTH.size)
             LENGTH.pack_into(self._buffer, 0, len(self._buffer) - LENGTH.size)
             self._put(self._buffer)
 
@@ -59,6 +63,18 @@ class Writer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _encodable(value: Any) -> Any:
+    """The same with names that UTF-8 can carry, as the outputs show them."""
+    if isinstance(value, str):
+        return without_surrogates(value)
+    if isinstance(value, tuple):
+        return tuple(map(_encodable, value))
+    if isinstance(value, msgspec.Struct):
+        fields = {name: _encodable(getattr(value, name)) for name in value.__struct_fields__}
+        return msgspec.structs.replace(value, **fields)
+    return value
 
 
 def _parts(record: AnyRecord) -> Iterator[AnyRecord]:
