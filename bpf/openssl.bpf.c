@@ -35,6 +35,7 @@ struct {
 
 #define DATA_EVENTS tls_events
 #define DATA_EVENT_HEAP data_buffer_heap
+#define DATA_EVENT_KIND EVENT_SSL_DATA
 #include "send_data.bpf.h"
 #include "ssl_calls.bpf.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Sends the plaintext of a call: in as many events as it takes, each with its number in the connection. Before this file
- * is included, DATA_EVENTS names the event map, and DATA_EVENT_HEAP the per-CPU array to build an event in.
+ * is included, DATA_EVENTS names the event map, DATA_EVENT_HEAP the per-CPU array to build an event in, and
+ * DATA_EVENT_KIND what kind of event it is.
  */
 #ifndef PLAINWIRE_SEND_DATA_BPF_H
 #define PLAINWIRE_SEND_DATA_BPF_H
@@ -92,7 +93,7 @@ static __always_inline int send_data(struct pt_regs *ctx, struct ssl_state_t *st
 		return 0;
 	}
 	event = scratch.event;
-	event->kind = EVENT_SSL_DATA;
+	event->kind = DATA_EVENT_KIND;
 	event->type = type;
 	event->timestamp_ns = bpf_ktime_get_ns();
 	event->pid = pid_tgid >> 32;

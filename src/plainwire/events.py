@@ -32,7 +32,7 @@ class Event(Versioned, gc=False):
     timestamp_ns: int
 
 
-ConnectionWay = Literal["set_fd", "bio", "thread"]
+ConnectionWay = Literal["set_fd", "bio", "thread", "net_conn"]
 ConnectionNote = Literal["no socket used yet", "several sockets in one call"]
 
 

@@ -11,7 +11,8 @@ from elftools.elf.elffile import ELFFile
 
 from plainwire.errors import InputError
 from plainwire.inspect.elf import ElfFile
-from plainwire.layouts.gotls import READ, WRITE_KEY_LOG, WRITE_RECORD, GoTls, is_go_program, read_go_tls
+from plainwire.inspect.go_pclntab import Pclntab
+from plainwire.layouts.gotls import CLOSE, READ, WRITE_KEY_LOG, WRITE_RECORD, GoTls, is_go_program, read_go_tls
 from tests.support import go
 
 ARM64 = {"GOARCH": "arm64"}
@@ -48,18 +49,18 @@ def test_return_instructions_are_those_that_gos_disassembler_sees(version: str, 
     path = go.build(version, "client", **environment)
     expected = [at for at, text in disassembled(version, path, READ) if text == "RET" or text.startswith("RET ")]
     assert len(expected) > 2
-    assert list(learned(path).read_returns) == expected
+    assert list(learned(path).returns[READ]) == expected
 
 
 @pytest.mark.parametrize(("version", "environment"), BUILDS, ids=IDS)
 def test_probes_stand_right_after_the_stack_check(version: str, environment: dict[str, str]) -> None:
     path = go.build(version, "client", **environment)
     tls = learned(path)
-    for function, got in ((READ, tls.read_entry), (WRITE_RECORD, tls.write), (WRITE_KEY_LOG, tls.key_log)):
+    for function in (READ, WRITE_RECORD, WRITE_KEY_LOG, CLOSE):
         instructions = disassembled(version, path, function)
         jump = next(i for i, (_, text) in enumerate(instructions) if text.startswith(STACK_CHECK_JUMPS))
         assert jump < 5
-        assert got == instructions[jump + 1][0]
+        assert tls.bodies[function] == instructions[jump + 1][0]
 
 
 @pytest.mark.parametrize(
@@ -200,17 +201,18 @@ def test_a_program_whose_key_log_is_gone_has_no_keys_and_says_so(tmp_path: Path)
     path = go.build(go.NEWEST, "client", "-ldflags=-s -w", "-trimpath")
     name = b"crypto/tls.(*Config).writeKeyLog\0"
     changed = learned(replaced(path, tmp_path, (name, name.replace(b"write", b"WRITE"))))
-    assert changed.key_log is None
+    assert WRITE_KEY_LOG not in changed.bodies
     assert any("no keys" in problem for problem in changed.problems)
-    assert changed.write and changed.read_returns
+    assert {READ, WRITE_RECORD} <= changed.bodies.keys()
 
 
 def test_code_that_is_not_gos_is_refused(tmp_path: Path) -> None:
     """A probe in the middle of an instruction would break the program."""
     path = go.build(go.NEWEST, "client", "-ldflags=-s -w", "-trimpath")
     with ElfFile(path) as elf:
-        tls = read_go_tls(elf)
-        at = elf.file_offset(tls.functions[0].address)
+        table = Pclntab.find(elf)
+        assert table is not None
+        at = elf.file_offset(table.functions([READ])[READ].address)
     data = bytearray(path.read_bytes())
     data[at : at + 16] = b"\x90" * 16
     changed = tmp_path / "changed"

@@ -22,6 +22,7 @@ from plainwire.inspect.loader_cache import cached_libraries
 from plainwire.inspect.tls_library import identify
 from plainwire.kernel.engine import Engine
 from plainwire.layouts.keylog_function import KeylogFunction
+from plainwire.layouts.placements import Placements, find_placements
 from plainwire.modules import Module
 
 # The function that dynamic linkers call when their list of libraries changes, and glibc's variable that holds it.
@@ -33,13 +34,13 @@ FileIdentity = tuple[int, int]  # device and inode, as fstat(2) tells
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What one file has for the modules, by their names: file offsets of functions, the function for key logs.
+    """What one file has for the modules, by their names: where programs are attached, the function for key logs.
 
     no_keys: why it has no such function, where it should. loader_…: the dynamic linker's hook.
     """
 
     build_id: str | None
-    offsets: dict[str, dict[str, int]]
+    placements: dict[str, Placements]
     keylog_functions: dict[str, KeylogFunction]
     no_keys: str | None
     loader_offset: int | None
@@ -145,14 +146,14 @@ class Discovery:
         if findings.no_keys:
             self._warn(f"{path}: its secrets can't be captured: {findings.no_keys}")
         for module in self._modules:
-            offsets = findings.offsets.get(module.name)
+            placements = findings.placements.get(module.name)
             keylog_function = findings.keylog_functions.get(module.name)
-            if not offsets and keylog_function is None:
+            if placements is None and keylog_function is None:
                 continue
             self._attached.add((identity, pid))
             try:
-                if offsets:
-                    self._engine.attach_library(module, through, offsets, self._next_id, pid)
+                if placements is not None:
+                    self._engine.attach_library(module, through, placements, self._next_id, pid)
                 if keylog_function is not None:
                     self._engine.attach_keylog_function(module, through, keylog_function, self._next_id, pid)
             except PlainwireError as error:
@@ -160,13 +161,13 @@ class Discovery:
                 continue
             self._new.append(LibraryFacts(self._next_id, module.name, path, findings.build_id))
             self._next_id += 1
-        return bool(findings.offsets or findings.keylog_functions)
+        return bool(findings.placements or findings.keylog_functions)
 
     def _look(self, elf: ElfFile, identity: FileIdentity) -> Findings:
         loader = elf.exported([_LOADER_FUNCTION]).get(_LOADER_FUNCTION)
         variable = elf.exported_variable(_LOADER_VARIABLE) if loader else None
         library = identify(elf)
-        offsets: dict[str, dict[str, int]] = {}
+        placements: dict[str, Placements] = {}
         keylog_functions: dict[str, KeylogFunction] = {}
         no_keys = None
         for module in self._modules:
@@ -176,13 +177,13 @@ class Discovery:
                     keylog_functions[module.name] = function
                 elif function is not None:
                     no_keys = function.reason
-            if self._data and library is not None and library.implementation in module.implementations:
-                found = elf.symbols([hook.function for hook in module.hooks])
-                if module.required & found.keys():
-                    offsets[module.name] = {name: elf.file_offset(symbol.address) for name, symbol in found.items()}
+            if library is not None and library.implementation in module.implementations:
+                found = find_placements(module, elf, data=self._data, keys=self._keys is not None)
+                if found.placements:
+                    placements[module.name] = found
         return Findings(
-            build_id=elf.build_id if offsets or keylog_functions else None,
-            offsets=offsets,
+            build_id=elf.build_id if placements or keylog_functions else None,
+            placements=placements,
             keylog_functions=keylog_functions,
             no_keys=no_keys,
             loader_offset=elf.file_offset(loader.address) if loader else None,

@@ -19,16 +19,24 @@ from plainwire.inspect import process
 from plainwire.inspect.elf import ElfFile
 from plainwire.inspect.process import MappedFile, Process
 from plainwire.inspect.tls_library import TlsLibrary, embedded, identify, version, version_library
-from plainwire.modules import Module, all_modules
+from plainwire.layouts.gotls import GoTls
+from plainwire.layouts.placements import Placements, find_placements
+from plainwire.modules import all_modules
+
+Probe = Literal["entry", "return", "body", "returns"]
 
 
 class Function(msgspec.Struct, frozen=True):
-    """A function of a library that gets probes: its address as linked, and where that is in the file, in bytes."""
+    """A function of a library that gets probes: its address as linked, and where that is in the file, in bytes.
+
+    Of a Go program these are the instruction behind the stack check ("body"); `returns` are the addresses of RETs.
+    """
 
     name: str
     address: int
     file_offset: int
-    probes: tuple[Literal["entry", "return"], ...]
+    probes: tuple[Probe, ...]
+    returns: tuple[int, ...] = ()
 
 
 class Library(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +44,7 @@ class Library(msgspec.Struct, frozen=True, kw_only=True):
 
     path: as the process sees it. module: what captures it; None when nothing does, and `reason` tells why.
     functions: what gets probes. absent: functions that the module would use too and that this build does not define.
+    notes: what else was found out about the file, in words.
     """
 
     path: str
@@ -47,6 +56,7 @@ class Library(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     functions: tuple[Function, ...] = ()
     absent: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True, tag="explanation", tag_field="kind"):
@@ -148,17 +158,21 @@ class _Search:
     def _describe(self, file: MappedFile, library: TlsLibrary) -> Library:
         module = all_modules()[library.module] if library.module else None
         reason = library.reason
-        functions: tuple[Function, ...] = ()
-        absent: tuple[str, ...] = ()
+        found = Placements(())
         with self._open(file) as elf:
             if elf.bits != 64 or elf.machine != platform.machine():
                 module = None
                 reason = f"it is {elf.bits}-bit {elf.machine} code: only 64-bit {platform.machine()} can be captured"
             if module:
-                functions, absent = _functions(elf, module)
-            if module and not any(function.name in module.required for function in functions):
+                try:
+                    found = find_placements(module, elf)
+                    reason = (
+                        f"it defines none of the functions that can be captured ({', '.join(sorted(found.absent))})"
+                    )
+                except InputError as error:
+                    reason = str(error)
+            if not found.placements:
                 module = None
-                reason = f"it defines none of the functions that can be captured ({', '.join(sorted(absent))})"
             return Library(
                 path=_readable(file.path),
                 deleted=file.deleted,
@@ -166,9 +180,10 @@ class _Search:
                 version=self._version(elf, library.implementation),
                 build_id=elf.build_id,
                 module=module.name if module else None,
-                reason=reason,
-                functions=functions if module else (),
-                absent=absent if module else (),
+                reason=None if module else reason,
+                functions=_functions(found),
+                absent=found.absent if module else (),
+                notes=_notes(found.go) if found.go else (),
             )
 
     def _version(self, elf: ElfFile, implementation: str) -> str | None:
@@ -181,19 +196,25 @@ class _Search:
         return found
 
 
-def _functions(elf: ElfFile, module: Module) -> tuple[tuple[Function, ...], tuple[str, ...]]:
-    """The functions that get probes, and those that are not there."""
-    symbols = elf.symbols([hook.function for hook in module.hooks])
-    present, absent = [], []
-    for hook in module.hooks:
-        symbol = symbols.get(hook.function)
-        if symbol is None:
-            absent.append(hook.function)
-            continue
-        offset = elf.file_offset(symbol.address)
-        probes: tuple[Literal["entry", "return"], ...] = ("entry", "return") if hook.on_return else ("entry",)
-        present.append(Function(hook.function, symbol.address, offset, probes))
-    return tuple(present), tuple(absent)
+def _functions(found: Placements) -> tuple[Function, ...]:
+    """The functions that get probes, in the order of the module."""
+    functions = []
+    for name in dict.fromkeys(one.function for one in found.placements):
+        placed = [one for one in found.placements if one.function == name]
+        returns = tuple(one.address for one in placed if found.go and one.address in found.go.returns.get(name, ()))
+        first = next((one for one in placed if one.address not in returns), placed[0])
+        probes: tuple[Probe, ...]
+        if found.go:
+            probes = (*(("body",) if first.address not in returns else ()), *(("returns",) if returns else ()))
+        else:
+            probes = ("entry", *(("return",) if any(one.at_return for one in placed) else ()))
+        functions.append(Function(name, first.address, first.offset, probes, returns))
+    return tuple(functions)
+
+
+def _notes(go: GoTls) -> tuple[str, ...]:
+    where = "registers" if go.abi == "register" else "the stack"
+    return (f"Go passes arguments in {where} here", *go.problems)
 
 
 def _readable(path: str) -> str:

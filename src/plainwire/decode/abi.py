@@ -21,11 +21,13 @@ from plainwire.events import ConnectionWay
 
 # enum event_kind
 SSL_DATA = "EVENT_SSL_DATA"
+GO_TLS_DATA = "EVENT_GO_TLS_DATA"
 PROCESS_EXEC = "EVENT_PROCESS_EXEC"
 PROCESS_FORK = "EVENT_PROCESS_FORK"
 PROCESS_EXIT = "EVENT_PROCESS_EXIT"
 LIBRARIES_CHANGED = "EVENT_LIBRARIES_CHANGED"
 KEYLOG_LINE = "EVENT_KEYLOG_LINE"
+GO_SECRET = "EVENT_GO_SECRET"
 
 # enum ssl_data_flag
 SSL_DATA_TRUNCATED = 1
@@ -34,7 +36,7 @@ SSL_DATA_UNREADABLE = 4
 SSL_DATA_EARLY = 8
 
 # enum connection_way
-CONNECTION_WAYS: dict[int, ConnectionWay] = {1: "set_fd", 2: "bio", 3: "thread"}
+CONNECTION_WAYS: dict[int, ConnectionWay] = {1: "set_fd", 2: "bio", 3: "thread", 5: "net_conn"}
 CONNECTION_AMBIGUOUS = 4
 
 
@@ -118,6 +120,24 @@ class KeylogEvent(NamedTuple):
     secret: Chars
 
 
+class GoSecretEvent(NamedTuple):
+    """mastersecret_gotls_t"""
+
+    kind: U32
+    library: U32
+    timestamp_ns: U64
+    pid: U32
+    tid: U32
+    uid: U32
+    labellen: U32
+    client_random_len: U32
+    secret_len: U32
+    comm: Chars
+    label: Chars
+    client_random: Chars
+    secret_: Chars
+
+
 def ssl_data_layout(btf: Btf) -> EventLayout[SslDataEvent]:
     """Raises AbiMismatchError."""
     return compile_layout(SslDataEvent, "ssl_data_event_t", btf)
@@ -141,6 +161,11 @@ def exec_layout(btf: Btf) -> EventLayout[ExecEvent]:
 def keylog_layout(btf: Btf) -> EventLayout[KeylogEvent]:
     """Raises AbiMismatchError."""
     return compile_layout(KeylogEvent, "keylog_event_t", btf)
+
+
+def go_secret_layout(btf: Btf) -> EventLayout[GoSecretEvent]:
+    """Raises AbiMismatchError."""
+    return compile_layout(GoSecretEvent, "mastersecret_gotls_t", btf)
 
 
 def event_kinds(btf: Btf) -> dict[str, int]:

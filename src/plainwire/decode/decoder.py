@@ -62,6 +62,7 @@ class Decoder:
         self._known_kinds: dict[int, str] = {}
         self._byteorder = "<"
         self._data_kind = -1
+        self._go_data_kind = -1
         self._data_layout: EventLayout[abi.SslDataEvent] | None = None
         self._process_layout: EventLayout[abi.ProcessEvent] | None = None
         self._secrets = SecretReader()
@@ -109,6 +110,7 @@ class Decoder:
             self._data_layout = abi.ssl_data_layout(btf)
             self._ends.layout = abi.connection_layout(btf)
             self._data_kind = kinds.get(abi.SSL_DATA, -1)
+            self._go_data_kind = kinds.get(abi.GO_TLS_DATA, -1)
             self._default_library = (record.module, None)
         if btf.struct("process_event_t"):
             self._process_layout = abi.process_layout(btf)
@@ -171,6 +173,7 @@ class Decoder:
             for sample in record.samples:
                 self._other_sample(sample, self._last_ns, events)
             return events
+        go_kind = self._go_data_kind
         unpack, data_kind, data_offset = layout.unpack_from, self._data_kind, layout.size
         clock, prefix, second_ns = self._clock, self._clock.prefix, self._clock.second_ns
         numbers_of, latest = self._connections.young, self._processes.latest
@@ -206,8 +209,10 @@ class Decoder:
             except missing_bytes:
                 kind = -1
             if kind != data_kind:
-                self._other_sample(sample, last, events)
-                continue
+                if kind != go_kind:
+                    self._other_sample(sample, last, events)
+                    continue
+                direction ^= 1  # enum gotls_event_type; all else is as in ssl_data_event_t
             data = sample[data_offset : data_offset + data_len]
             if len(data) != data_len or direction > 1:
                 events.append(self._loss(last, "malformed", 1))
@@ -317,13 +322,13 @@ class Decoder:
                 self._processes.exit(event.pid)
                 self._pids.discard(event.pid)
         elif kind in SECRET_KINDS:
-            self._secret(sample, last_ns, events)
-        elif kind == abi.SSL_DATA:
+            self._secret(kind, sample, last_ns, events)
+        elif kind in (abi.SSL_DATA, abi.GO_TLS_DATA):
             events.append(self._loss(last_ns, "malformed", 1))
 
-    def _secret(self, sample: bytes, last_ns: int, events: list[AnyEvent]) -> None:
+    def _secret(self, kind: str, sample: bytes, last_ns: int, events: list[AnyEvent]) -> None:
         try:
-            secret = self._secrets.read(sample)
+            secret = self._secrets.read(kind, sample)
         except SampleError:
             events.append(self._loss(last_ns, "malformed", 1))
             return

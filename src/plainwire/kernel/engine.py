@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
@@ -19,11 +19,14 @@ from plainwire.kernel.keylog import pack_keylog_function
 from plainwire.kernel.object_files import PROCESS_BUFFER_SIZE, PROCESS_OBJECT, SHARED_MAPS, object_btf
 from plainwire.kernel.uprobes import Link, attach_first_way, attach_raw_tracepoint, attach_uprobes
 from plainwire.layouts.keylog_function import KeylogFunction
+from plainwire.layouts.placements import Placements
 from plainwire.modules import Module
 
 Transport = Literal["auto", "ring", "perf"]
 
 _PROCESS_TRACEPOINTS = ("sched_process_fork", "sched_process_exec", "sched_process_exit")
+# A probe's cookie: the library's number in the lower half, in the upper half the probe's offset in the file.
+_COOKIE_HALF = 0xFFFFFFFF
 
 # enum target_flag of bpf/abi.h
 TARGET_PROCESS = 1
@@ -83,7 +86,7 @@ class Engine:
         self._modules: dict[str, BpfObject] = {}
         self._key_objects: dict[str, BpfObject] = {}
         for module in modules:
-            if data:
+            if data or (keys and module.sends_secrets):
                 self._modules[module.name] = self._load(module.bpf_object, self.data, share=True)
             if keys and module.key_object:
                 self._key_objects[module.name] = self._load(module.key_object, self.data, share=True)
@@ -126,7 +129,7 @@ class Engine:
             self._process_object.program("probe__dl_debug_state"),
             path,
             [offset],
-            cookie=distance_to_r_debug,
+            cookies=[distance_to_r_debug],
             at_return=False,
             pid=0,
             multi=self.multi,
@@ -150,26 +153,25 @@ class Engine:
                 lacking.append(f"{message}: {hook.without}")
         return lacking
 
-    def attach_library(self, module: Module, path: str, offsets: Mapping[str, int], cookie: int, pid: int) -> None:
-        """Attach a module's programs in one file.
+    def attach_library(self, module: Module, path: str, found: Placements, library: int, pid: int) -> None:
+        """Attach a module's programs in one file, which is `library` in its events.
 
-        offsets: of the functions found, in the file. pid: in one process alone, or 0 for every one.
+        pid: in one process alone, or 0 for every one.
         """
-        groups: dict[tuple[str, bool], list[int]] = defaultdict(list)
-        for hook in module.hooks:
-            if hook.function not in offsets:
-                continue
-            # Returns first: an entry without its return would be counted as under way.
-            if hook.on_return is not None:
-                groups[hook.on_return, True].append(offsets[hook.function])
-            groups[hook.entry, False].append(offsets[hook.function])
         loaded = self._modules[module.name]
-        for (program, at_return), places in sorted(groups.items(), key=lambda group: not group[0][1]):
+        for name, value in found.layouts:
+            loaded.map(name).update(struct.pack("=I", library), value)
+        groups: dict[tuple[str, bool], set[int]] = defaultdict(set)
+        # Returns first: an entry without its return would be counted as under way.
+        for one in sorted(found.placements, key=lambda one: not one.at_return):
+            groups[one.program, one.at_return].add(one.offset)
+        for (program, at_return), offsets in groups.items():
+            places = sorted(offsets)
             self._links += attach_uprobes(
                 loaded.program(program),
                 path,
-                sorted(set(places)),
-                cookie=cookie,
+                places,
+                cookies=[(offset & _COOKIE_HALF) << 32 | library for offset in places],
                 at_return=at_return,
                 pid=pid,
                 multi=self.multi,
@@ -185,7 +187,7 @@ class Engine:
             loaded.program("probe_keylog_function"),
             path,
             [function.file_offset],
-            cookie=cookie,
+            cookies=[cookie],
             at_return=False,
             pid=pid,
             multi=self.multi,

@@ -95,7 +95,7 @@ def _uprobe() -> None:
 
     def attach(trials: BpfObject) -> Link:
         program = trials.program("trial_uprobe")
-        return attach_uprobes(program, path, [offset], cookie=0, at_return=False, pid=os.getpid(), multi=False)[0]
+        return attach_uprobes(program, path, [offset], cookies=[0], at_return=False, pid=os.getpid(), multi=False)[0]
 
     _load("trial_uprobe", attach)
 

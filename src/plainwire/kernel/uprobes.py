@@ -44,31 +44,32 @@ class LibbpfLink:
 
 
 def attach_uprobes(
-    program: Any, path: str, offsets: Sequence[int], *, cookie: int, at_return: bool, pid: int, multi: bool
+    program: Any, path: str, offsets: Sequence[int], *, cookies: Sequence[int], at_return: bool, pid: int, multi: bool
 ) -> list[Link]:
     """Attach one program at file offsets of the file at `path`.
 
-    cookie: what bpf_get_attach_cookie() gives there. pid: one process, or ANY_PROCESS. multi: the program was loaded
+    cookies: what bpf_get_attach_cookie() gives at each. pid: one process, or ANY_PROCESS. multi: the program was loaded
     for uprobe_multi links (BpfObject.use_uprobe_multi), which attach and go in a hundredth of the time.
     """
+    unsigned = [cookie & 0xFFFFFFFFFFFFFFFF for cookie in cookies]
     if multi:
         fd = link_uprobe_multi(
-            lib.bpf_program__fd(program), path, list(offsets), [cookie] * len(offsets), at_return=at_return, pid=pid
+            lib.bpf_program__fd(program), path, list(offsets), unsigned, at_return=at_return, pid=pid
         )
         return [DescriptorLink(fd)]
+    return [
+        _attach_uprobe(program, path, offset, cookie, at_return=at_return, pid=pid)
+        for offset, cookie in zip(offsets, unsigned, strict=True)
+    ]
+
+
+def _attach_uprobe(program: Any, path: str, offset: int, cookie: int, *, at_return: bool, pid: int) -> Link:
     options = ffi.new("struct bpf_uprobe_opts *")
     options.sz = ffi.sizeof("struct bpf_uprobe_opts")
-    options.bpf_cookie = cookie & 0xFFFFFFFFFFFFFFFF
+    options.bpf_cookie = cookie
     options.retprobe = at_return
-    return [
-        LibbpfLink(
-            check_pointer(
-                lib.bpf_program__attach_uprobe_opts(program, pid or -1, os.fsencode(path), offset, options),
-                f"attach a probe to {path} at {offset:#x}",
-            )
-        )
-        for offset in offsets
-    ]
+    pointer = lib.bpf_program__attach_uprobe_opts(program, pid or -1, os.fsencode(path), offset, options)
+    return LibbpfLink(check_pointer(pointer, f"attach a probe to {path} at {offset:#x}"))
 
 
 def attach_raw_tracepoint(program: Any, name: str) -> Link:

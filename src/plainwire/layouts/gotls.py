@@ -18,6 +18,8 @@ READ = "crypto/tls.(*Conn).Read"
 WRITE = "crypto/tls.(*Conn).Write"
 WRITE_RECORD = "crypto/tls.(*Conn).writeRecordLocked"
 WRITE_KEY_LOG = "crypto/tls.(*Config).writeKeyLog"
+CLOSE = "crypto/tls.(*Conn).Close"
+_HOOKED = (READ, WRITE_RECORD, WRITE_KEY_LOG, CLOSE)
 
 # Connections whose structure begins with a *net.netFD, whose descriptor stands at byte 16 (internal/poll.FD.Sysfd).
 _SOCKET_TYPES = ("net.(*TCPConn)", "net.(*UnixConn)")
@@ -28,25 +30,22 @@ _METHODS = {"Close": 3, "Read": 5, "Write": 10}
 
 @dataclass(frozen=True, slots=True)
 class GoTls:
-    """How to capture one Go program. Addresses are as linked (ElfFile.file_offset turns them into what a probe wants).
+    """How to capture one Go program. Addresses are as linked.
 
-    write: in writeRecordLocked, after its stack check. read_entry: the same of (*Conn).Read. read_returns: its RETs.
-    key_log: in writeKeyLog; None where the linker has left it out. parked_reads: the RETs alone serve a read that
-    began before the capture. version_offset: of `vers` in tls.Conn. socket_itabs: the values that the type word
-    of a net.Conn has for TCP and Unix sockets. problems: what is missing and what that means, for people.
+    bodies: function -> where its work begins, after its stack check. returns: function -> its RETs. version_offset: of
+    `vers` in tls.Conn. parked_reads: the arguments of a read stand in its caller's frame until it returns.
+    socket_itabs: the values that the type word of a net.Conn has for TCP and Unix sockets. problems: what is missing
+    and what that means, for people.
     """
 
     build: BuildInfo | None
     format: tuple[int, int]
     abi: Abi
-    write: int
-    read_entry: int
-    read_returns: tuple[int, ...]
-    key_log: int | None
+    bodies: dict[str, int]
+    returns: dict[str, tuple[int, ...]]
     parked_reads: bool
     version_offset: int | None
     socket_itabs: tuple[int, ...]
-    functions: tuple[GoFunction, ...]
     problems: tuple[str, ...]
 
 
@@ -65,37 +64,31 @@ def read_go_tls(elf: ElfFile) -> GoTls:
     if table is None:
         raise InputError(f"{elf.name}: no Go function table: not a Go program, or packed (upx -d unpacks)")
     methods = [f"{conn}.{method}" for conn in _SOCKET_TYPES for method in _METHODS]
-    functions = table.functions([READ, WRITE, WRITE_RECORD, WRITE_KEY_LOG, *methods])
+    functions = table.functions([READ, WRITE, WRITE_RECORD, WRITE_KEY_LOG, CLOSE, *methods])
     _require_tls(elf, table, functions)
-    read, write = GoCode(elf, functions[READ]), GoCode(elf, functions[WRITE_RECORD])
+    code = {name: GoCode(elf, functions[name]) for name in _HOOKED if name in functions}
+    read = code[READ]
     abi = read.prologue.abi or ("register" if table.format >= (1, 18) else "stack")
     if not read.returns:
         raise InputError(f"{elf.name}: {READ} has no RET instruction")
+    version_offset = GoCode(elf, functions[WRITE]).version_offset() if WRITE in functions else None
+    itabs = _socket_itabs(elf, functions)
     problems = []
-    key_log = version_offset = None
-    if WRITE_KEY_LOG in functions:
-        key_log = GoCode(elf, functions[WRITE_KEY_LOG]).prologue.body
-    else:
+    if WRITE_KEY_LOG not in functions:
         problems.append("no keys: writeKeyLog is not in this program (the linker removed it, or it was inlined)")
-    if WRITE in functions:
-        version_offset = GoCode(elf, functions[WRITE]).version_offset()
     if version_offset is None:
         problems.append("TLS version unknown: its place in tls.Conn was not found")
-    itabs = _socket_itabs(elf, functions)
     if not itabs:
         problems.append("descriptors unknown: no net.Conn of a socket was found")
     return GoTls(
         build=build,
         format=table.format,
         abi=abi,
-        write=write.prologue.body,
-        read_entry=read.prologue.body,
-        read_returns=read.returns,
-        key_log=key_log,
+        bodies={name: one.prologue.body for name, one in code.items()},
+        returns={READ: read.returns},
         parked_reads=abi == "stack" or read.keeps_buffer_above_frame(),
         version_offset=version_offset,
         socket_itabs=itabs,
-        functions=tuple(functions[name] for name in (READ, WRITE_RECORD, WRITE_KEY_LOG) if name in functions),
         problems=tuple(problems),
     )
 

@@ -22,6 +22,20 @@ class Hook:
 
 
 @dataclass(frozen=True, slots=True)
+class GoHook:
+    """A function of Go programs, and the program that runs behind its stack check (its body), or at its RETs.
+
+    register, stack: for the two calling conventions; None: that one does without. gives: what it is attached for.
+    """
+
+    function: str
+    at: Literal["body", "returns"]
+    register: str
+    stack: str | None = None
+    gives: Literal["data", "keys"] = "data"
+
+
+@dataclass(frozen=True, slots=True)
 class Way:
     """One way to have programs run at a place in the kernel: kind of hook, and (place, program) pairs."""
 
@@ -47,17 +61,24 @@ class Module:
 
     bpf_object: bpf/NAME.bpf.c. key_object: the object that sends the secrets of connections, if it is one of its own;
     loaded when keys are wanted. implementations: the TLS implementations that it serves, by the names of
-    plainwire.inspect.tls_library. required: functions of which a file must define at least one to be attached.
+    plainwire.inspect.tls_library. hooks: of functions with a C interface, found by symbols; required: those of
+    which a file must define at least one to be attached. go_hooks: instead, for Go programs.
     """
 
     name: str
     purpose: str
     bpf_object: str
     implementations: frozenset[str]
-    hooks: tuple[Hook, ...]
-    required: frozenset[str]
+    hooks: tuple[Hook, ...] = ()
+    required: frozenset[str] = frozenset()
+    go_hooks: tuple[GoHook, ...] = ()
     kernel_hooks: tuple[KernelHook, ...] = ()
     key_object: str | None = None
+
+    @property
+    def sends_secrets(self) -> bool:
+        """Whether the object that sends plaintext sends the secrets too."""
+        return any(hook.gives == "keys" for hook in self.go_hooks)
 
     @property
     def objects(self) -> tuple[str, ...]:

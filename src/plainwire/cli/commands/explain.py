@@ -69,7 +69,11 @@ def _library(library: Library, style: Style) -> Iterator[str]:
         yield f"  {style.alarm}not captured:{style.reset} {clean_name(library.reason or '')}"
         return
     yield f"  captured by the module {library.module}, with probes on"
+    width = max(22, *(len(function.name) for function in library.functions))
     for function in library.functions:
-        yield f"    {function.name:<22} {function.address:#10x}  {' and '.join(function.probes)}"
+        probes = [f"{len(function.returns)} RETs" if probe == "returns" else probe for probe in function.probes]
+        yield f"    {function.name:<{width}} {function.address:#10x}  {' and '.join(probes)}"
+    for note in library.notes:
+        yield f"  {clean_name(note)}"
     if library.absent:
         yield f"  not in this build: {', '.join(library.absent)}"
