@@ -27,6 +27,10 @@ extern struct bio *next(struct bio *);
 #define checked(s) (!(s) ? NULL : (s)->type == 0 ? (s) : (s)->type & 0x80 ? inner(s) : NULL)
 
 int get_version(struct ssl *s) { s = checked(s); return s ? s->version : 0; }
+struct bio *get_rbio(struct ssl *s) { /* a QUIC object keeps it elsewhere */
+    if (!s) return NULL;
+    return s->type == 0 ? s->rbio : s->type <= 2 ? s->buffer : NULL;
+}
 struct bio *get_wbio(struct ssl *s) {
     s = checked(s);
     if (!s) return NULL;
@@ -50,7 +54,7 @@ size_t get_whole_random(const struct ssl *s, unsigned char *out) { memcpy(out, s
 void clear(struct ssl *s) { for (int i = 0; i < 32; i++) s->random[i] = 0; }
 """
 
-VERSION, WBIO, SESSION, RANDOM = 4, 0x10, 0x920, 0x928
+VERSION, RBIO, WBIO, RANDOM = 4, 8, 0x10, 0x928
 LENGTH, KEY = 8, 0x50
 
 
@@ -60,7 +64,7 @@ def test_reads_getters_however_they_were_compiled(tmp_path: Path, level: str) ->
     command = ["cc", "-x", "c", "-shared", "-fPIC", level, "-o", str(library), "-"]
     subprocess.run(command, input=SOURCE.encode(), check=True)
     with ElfFile(library) as elf:
-        names = ["get_version", "get_wbio", "method_type", "get_key", "get_master_key", "get_random",
+        names = ["get_version", "get_rbio", "get_wbio", "method_type", "get_key", "get_master_key", "get_random",
                  "get_whole_random", "clear"]  # fmt: skip
         address = {name: symbol.address for name, symbol in elf.symbols(names).items()}
 
@@ -71,6 +75,7 @@ def test_reads_getters_however_they_were_compiled(tmp_path: Path, level: str) ->
             return {(value.loads, value.add) for value in trace(elf, address[name]).copies}
 
         assert returned("get_version") == {(VERSION,)}
+        assert returned("get_rbio") == {(RBIO,)}
         assert returned("get_wbio") == {(WBIO,)}
         assert returned("method_type") == {(8, 0)}
         assert returned("get_master_key") == {(LENGTH,)}

