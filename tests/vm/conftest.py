@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -14,18 +15,18 @@ VmRun = Callable[..., list[Result]]
 
 @pytest.fixture(scope="session")
 def vm_run() -> VmRun:
-    """`vm_run("6.12", [command, …], cmdline=["preempt=full"], timeout=60)`: one boot, a result for each command.
+    """`vm_run("6.12", [command, …], cmdline=["preempt=full"])`: one boot, a result for each command.
+
+    Keywords as in `run_in_machine`.
 
     A boot takes about 20 s, so tests of one kernel share one: in a fixture of theirs with scope "module".
     """
 
-    def run(
-        version: str, commands: Sequence[Command], *, cmdline: Sequence[str] = (), timeout: float = 60
-    ) -> list[Result]:
+    def run(version: str, commands: Sequence[Command], **options: Any) -> list[Result]:
         reason = why_no_machine()
         if reason is None:
             try:
-                return run_in_machine(kernel_image(version), commands, cmdline=cmdline, timeout=timeout)
+                return run_in_machine(kernel_image(version), commands, **options)
             except ImageUnavailableError as error:
                 reason = str(error)
         pytest.skip(f"no virtual machine with Linux {version}: {reason}")

@@ -59,13 +59,15 @@ def run_in_machine(
     *,
     cmdline: Sequence[str] = (),
     timeout: float = 60,
+    writable: Path | None = None,
     cpus: int = 2,
     memory: str = "2G",
 ) -> list[Result]:
     """Boots `image` with `cmdline` added to the kernel's, runs the commands one after another in the checkout's folder.
 
     Each command has `timeout` seconds, and under emulation everything takes about ten times as long. The checkout's
-    .venv/bin comes first in PATH, the environment is otherwise the guest's.
+    .venv/bin comes first in PATH, the environment is otherwise the guest's. What the guest writes into the folder
+    `writable` stays, everything else is gone with it.
     """
     with tempfile.TemporaryDirectory(prefix="plainwire-vm-") as name:
         shared = Path(name)
@@ -74,6 +76,7 @@ def run_in_machine(
         size = ["--cpus", str(cpus), "--memory", memory]
         append = [word for option in cmdline for word in ("--append", option)]
         vng = ["vng", "--run", str(image.vmlinuz), *qemu, *size, *append, "--user", "root", "--rwdir", str(shared)]
+        vng += ["--rwdir", str(writable)] if writable else []
         console = _run_on_terminal(
             [*vng, "--verbose", "--", "sh", str(shared / "run")], BOOT_SECONDS + timeout * len(commands), shared
         )
