@@ -17,6 +17,7 @@ import pytest
 from plainwire.inspect.elf import ElfFile
 from plainwire.layouts.calls import NOBODY, CalibrationError, Library, Owner
 from plainwire.layouts.learn import LearnOptions, learn_path
+from tests.support.processes import wait_until
 
 PROBE = r"""
 #define _GNU_SOURCE
@@ -52,11 +53,12 @@ long call_back(void (*f)(void *, const char *)) { f(0, "LABEL 00 11"); f(0, "LAB
 long hang(void) { for (;;) {} }
 long crash(void) { return *(volatile long *)16; }
 long leave(void) { _exit(0); }
+long say(const char *text, long size) { return write(1, text, size); }
 long babble(void) { for (int i = 0; i < 100000; i++) if (write(1, "babble", 6) < 0) break; return 1; }
 """
 FUNCTIONS = (
     "user", "group", "raise_privileges", "privileges_by_exec", "files", "start_process", "write_file", "reach",
-    "take_memory", "sum", "first_byte", "call_back", "hang", "crash", "leave", "babble",
+    "take_memory", "sum", "first_byte", "call_back", "hang", "crash", "leave", "babble", "say",
 )  # fmt: skip
 
 Build = Callable[[str], Path]
@@ -141,14 +143,33 @@ def test_a_hostile_function_costs_one_line(build: Build, name: str, message: str
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("answer", ["f" * 17, "-1", "0x1", "1_0", "", "é", "[" * 60000])
+def test_a_forged_answer_is_refused(build: Build, answer: str) -> None:
+    """The code can write to the helper's output what it likes."""
+    text = answer.encode() + b"\n"
+    with opened(build(PROBE)) as library, pytest.raises(CalibrationError, match="makes no sense in say"):
+        library.call("say", library.place(text), len(text))
+    text = b"1\n" + text  # the first line passes for what `say` gives, the second for the lines of the key log
+    with opened(build(PROBE)) as library:
+        assert library.call("say", library.place(text), len(text)) == 1
+        try:
+            assert library.keylog() == []
+        except CalibrationError as error:
+            assert "makes no sense in keylog" in str(error)
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def test_a_function_that_hangs_is_ended(build: Build) -> None:
     began = time.monotonic()
     with opened(build(PROBE), seconds=1) as library:
-        pid = library._process.pid
+        pids = [library._process.pid, *children(library._process.pid)]
         with pytest.raises(CalibrationError, match="takes too long in hang"):
             library.call("hang")
     assert time.monotonic() - began < 3
-    assert not Path(f"/proc/{pid}").exists()
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "the processes are gone")
 
 
 HOSTILE_START = {

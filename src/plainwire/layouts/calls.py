@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import selectors
 import signal
 import stat
@@ -26,6 +27,7 @@ from .memory import ProcessMemory
 
 NOBODY = 65534
 _LONGEST_ANSWER = 1 << 16
+_NUMBER = re.compile("[0-9a-f]{1,16}")
 # Isolated (-I), the interpreter takes no path from the environment or the current folder, so it is told where we are.
 # plainwire/__init__.py is left out: it imports what the helper has no need of.
 _HELPER = f"""
@@ -109,8 +111,10 @@ class Library:
     def _checked(self, pid: int) -> int:
         """The helper says which process it calls functions in: itself, or one that it started."""
         if pid != self._process.pid:
-            children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
-            if str(pid) not in children.read_text().split():
+            children = []
+            with suppress(OSError):
+                children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+            if str(pid) not in children:
                 raise CalibrationError("the helper named a process that is not its own")
         return pid
 
@@ -140,15 +144,14 @@ class Library:
         """The lines that the keylog callback got so far."""
         try:
             lines = json.loads(self._ask("keylog", "keylog"))
-        except ValueError:
-            raise CalibrationError("the helper's answer makes no sense") from None
+        except (ValueError, RecursionError):
+            raise CalibrationError("the helper's answer makes no sense in keylog") from None
         return [line for line in lines if isinstance(line, str)] if isinstance(lines, list) else []
 
     def _number(self, answer: str, doing: str) -> int:
-        try:
-            return int(answer, 16)
-        except ValueError:
-            raise CalibrationError(f"the helper's answer makes no sense in {doing}") from None
+        if not _NUMBER.fullmatch(answer):
+            raise CalibrationError(f"the helper's answer makes no sense in {doing}")
+        return int(answer, 16)
 
     def _ask(self, line: str, doing: str) -> str:
         assert self._process.stdin is not None

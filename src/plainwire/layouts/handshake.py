@@ -14,6 +14,7 @@ _SET_ECDH_AUTO, _SET_MIN_PROTO_VERSION, _SET_MAX_PROTO_VERSION = 94, 123, 124
 # A descriptor that nothing has: only its number is looked for, in the BIO made for it.
 DESCRIPTOR = 0x5A17_C0DE
 _MAX_ROUNDS = 10
+_SECRET_SIZES = (32, 48)  # a hash of TLS 1.3's cipher suites, or TLS 1.2's master secret
 
 REQUIRED = (
     "EC_KEY_new_by_curve_name", "EC_KEY_generate_key", "EVP_PKEY_new", "EVP_PKEY_set1_EC_KEY", "EVP_sha256",
@@ -151,7 +152,9 @@ def _secrets(lines: list[str]) -> dict[str, bytes]:
             secrets["client_random"] = bytes.fromhex(random)
         except ValueError:
             raise CalibrationError("the keylog callback got a line that is none") from None
-    if len(secrets.get("client_random", b"")) != 32:
+        if len(secrets["client_random"]) != 32 or len(secrets[label]) not in _SECRET_SIZES:
+            raise CalibrationError("the keylog callback got a line with values of a wrong size")
+    if not secrets:
         raise _HandshakeError("the keylog callback was not called")
     return secrets
 

@@ -89,7 +89,7 @@ def learn(files: LibraryFiles, options: LearnOptions = LearnOptions(), *, pid: i
         found = _calibrate(files, options)
         answers["calibration"], answers["early secret"] = found.paths, found.by_key_schedule
         complete = True
-    except InputError as error:
+    except PlainwireError as error:
         notes.append(f"calibration: {error}")
     if pid is not None and "early_secret" not in answers.get("calibration", {}):
         try:
@@ -152,7 +152,9 @@ def _identify(files: LibraryFiles) -> tls_library.TlsLibrary:
     needed = [soname for soname in files.library.needed if soname.startswith("libssl")]
     if needed:
         raise InputError(f"{files.name}: holds no TLS library itself; it uses {needed[0]}: name that file")
-    raise InputError(f"{files.name}: holds no TLS library of OpenSSL's family")
+    raise InputError(
+        f"{files.name}: holds no TLS library of OpenSSL's family; for those that a running program uses, name its pid"
+    )
 
 
 def _version(files: LibraryFiles, implementation: str) -> str | None:

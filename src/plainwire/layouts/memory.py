@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from types import TracebackType
@@ -34,6 +35,8 @@ class ProcessMemory:
 
     def write(self, address: int, data: bytes) -> None:
         """Raises OSError when the bytes can't be written."""
+        if not 0 <= address < 1 << 63:
+            raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
         os.pwrite(self._descriptor, data, address)
 
     def pointer(self, address: int) -> int | None:
