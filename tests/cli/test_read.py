@@ -11,12 +11,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from plainwire.decode.records import AnyRecord, End, Samples
+from plainwire.decode.records import AnyRecord, End, Layout, Samples
 from plainwire.events import StatsEvent
 from plainwire.recording.writer import Writer
 from tests.decode.test_decoder import SECOND, decode, start
 from tests.support.plainwire import COMMAND, plainwire
-from tests.support.samples import ssl_data
+from tests.support.samples import keylog_line, object_btf, ssl_data
 
 REQUEST = b"GET /secret HTTP/1.1\r\nHost: example\r\n\r\n"
 RECORDS: list[AnyRecord] = [
@@ -93,7 +93,6 @@ def test_damage_is_an_error_after_what_stands_before_it(recording: Path) -> None
         (["/"], "can't read /: Is a directory"),
         (["/etc/passwd"], "/etc/passwd: not a recording"),
         (["/dev/null"], "/dev/null: empty, not a recording"),
-        (["--hex", "--json", "/dev/null"], "--hex and --json can't go together"),
     ],
 )
 def test_bad_input_is_one_line(arguments: list[str], message: str) -> None:
@@ -102,6 +101,23 @@ def test_bad_input_is_one_line(arguments: list[str], message: str) -> None:
     assert finished.stdout == ""
     (line,) = finished.stderr.splitlines()
     assert line.startswith(f"plainwire: {message}")
+
+
+@pytest.mark.parametrize("options", [["--hex", "--json"], ["--json", "--keylog", "-"]])
+def test_outputs_that_contradict_each_other_are_one_line(recording: Path, options: list[str]) -> None:
+    finished = plainwire("read", *options, recording)
+    assert (finished.returncode, finished.stdout, len(finished.stderr.splitlines())) == (2, "", 1)
+
+
+def test_keylog(tmp_path: Path) -> None:
+    path = tmp_path / "recording"
+    with Writer(path) as writer:
+        for record in (*start(), Layout("openssl", object_btf("secrets")), Samples([keylog_line()]), *RECORDS):
+            writer.write(record)
+    line = f"EXPORTER_SECRET {bytes(range(32)).hex()} {bytes(range(48)).hex()}\n"
+    assert plainwire("read", "--keylog", tmp_path / "keys", path).returncode == 0
+    assert (tmp_path / "keys").read_text() == line
+    assert plainwire("read", "--keylog", "-", path).stdout == line
 
 
 def test_a_full_disk_is_an_error(recording: Path) -> None:

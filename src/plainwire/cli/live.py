@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from contextlib import suppress
 
 from plainwire.capture.api import Capture
 from plainwire.capture.explain import explain
+from plainwire.cli.messages import say
 from plainwire.errors import PlainwireError
 from plainwire.events import StatsEvent
 from plainwire.inspect import process
@@ -18,11 +18,6 @@ from plainwire.outputs.clean import clean_name
 _STDOUT, _STDERR = 1, 2
 # Asked to end, plainwire does so within 2 s; the command that it started gets the larger part of them.
 _COMMAND_GRACE_S = 1.0
-
-
-def say(message: str, *, prefix: bool = True) -> None:
-    """One line on stderr."""
-    print(f"plainwire: {message}" if prefix else message, file=sys.stderr, flush=True)
 
 
 class LiveRun:

@@ -11,13 +11,12 @@ import click
 from plainwire.capture.api import Capture
 from plainwire.capture.command import sudo_caller
 from plainwire.capture.options import DEFAULT_BUFFER_SIZE, CaptureOptions
-from plainwire.cli.live import LiveRun, say
+from plainwire.cli.live import LiveRun
 from plainwire.cli.memory import keep_freed_memory
+from plainwire.cli.messages import say
 from plainwire.cli.options import BufferSize
+from plainwire.cli.outputs import open_outputs, output_options
 from plainwire.errors import InputError
-from plainwire.outputs import FormatName, OutputSet, open_output
-from plainwire.outputs.keylog import open_keylog
-from plainwire.outputs.output import Output
 
 PATH = click.Path(path_type=Path)
 
@@ -29,13 +28,8 @@ PATH = click.Path(path_type=Path)
 @click.option("--comm", "comms", multiple=True, metavar="NAME", help="Only processes of this name.")
 @click.option("--lib", "libraries", type=PATH, multiple=True, metavar="PATH", help="Only this TLS library file.")
 @click.option("--module", "modules", multiple=True, metavar="NAME", help="Only this module (see `plainwire maps`).")
-@click.option("--hex", "as_hex", is_flag=True, help="Show payloads as hex dumps.")
-@click.option("--json", "as_json", is_flag=True, help="Write one JSON object a line (docs/json.md).")
-@click.option("--out", type=PATH, metavar="FILE", help="Write there instead of to the terminal.")
+@output_options
 @click.option("--record", type=PATH, metavar="FILE", help="Also keep the raw events, for `plainwire read`.")
-@click.option(
-    "--keylog", type=PATH, metavar="FILE", help="Append the connections' secrets, for Wireshark; - is stdout."
-)
 @click.option("--no-data", is_flag=True, help="Capture no plaintext: with --keylog, secrets alone.")
 @click.option("--duration", type=click.FloatRange(0, min_open=True), metavar="S", help="End after so many seconds.")
 @click.option("--max-events", type=click.IntRange(1), metavar="N", help="End after so many data events.")
@@ -46,9 +40,6 @@ PATH = click.Path(path_type=Path)
 @click.option("--userspace-filter", is_flag=True, help="Filter here instead of in the kernel.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def command(
-    as_hex: bool,
-    as_json: bool,
-    out: Path | None,
     record: Path | None,
     keylog: Path | None,
     no_data: bool,
@@ -59,24 +50,14 @@ def command(
 
     With -- COMMAND it starts the command, shows it and what it starts, and passes its exit status on.
     """
-    if as_hex and as_json:
-        raise InputError("--hex and --json can't go together: JSON holds the bytes in base64")
     keep_freed_memory()
-    form: FormatName = "json" if as_json else "hex" if as_hex else "text"
     caller = sudo_caller()
     owner = (caller.uid, caller.gid) if caller else None
     if no_data and keylog is None and record is None:
         raise InputError("--no-data leaves nothing to capture: add --keylog FILE")
     chosen |= {"data": not no_data, "keys_by": "log" if keylog else None}
-    opened: list[Output] = []
-    if keylog:
-        opened.append(open_keylog(keylog, owner=owner))
-    # Lines of a key log on stdout must not have other text between them.
-    if str(keylog) != "-" or out is not None:
-        opened.append(open_output(form, out, owner=owner))
-    elif as_json or as_hex:
-        raise InputError("--keylog - takes stdout: name a file for the events by --out")
-    outputs = OutputSet(opened, report=say)
+    shown = {name: chosen.pop(name) for name in ("as_hex", "as_json", "out")}
+    outputs = open_outputs(**shown, keylog=keylog, owner=owner)
     options = CaptureOptions(command=command, **chosen)
     with Capture(options, record=record, owner=owner, warn=say) as capture:
         status = LiveRun(capture, outputs).until_end()

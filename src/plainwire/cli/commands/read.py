@@ -7,35 +7,34 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import click
 
 from plainwire.cli.memory import keep_freed_memory
+from plainwire.cli.messages import say
+from plainwire.cli.outputs import open_outputs, output_options
 from plainwire.decode.decoder import Decoder
 from plainwire.errors import InputError, RecordingError
 from plainwire.events import AnyEvent, StatsEvent
-from plainwire.outputs import FormatName, OutputSet, open_output, summary
+from plainwire.outputs import OutputSet, style_for, summary
 from plainwire.recording.reader import Reader
+
+_STDERR = 2
 
 
 @click.command()
 @click.argument("file", metavar="FILE")
-@click.option("--hex", "as_hex", is_flag=True, help="Show payloads as hex dumps.")
-@click.option("--json", "as_json", is_flag=True, help="Write one JSON object a line (docs/json.md).")
-@click.option("--out", type=click.Path(path_type=Path), metavar="OUTPUT", help="Write there instead of to stdout.")
-def command(file: str, as_hex: bool, as_json: bool, out: Path | None) -> None:
+@output_options
+def command(file: str, **outputs_wanted: Any) -> None:
     """Show what was recorded by `plainwire capture --record FILE`; - reads it from stdin.
 
     Needs no privileges, and any machine will do. A recording that was cut is shown up to the cut.
     """
-    if as_hex and as_json:
-        raise InputError("--hex and --json can't go together: JSON holds the bytes in base64")
-    form: FormatName = "json" if as_json else "hex" if as_hex else "text"
     keep_freed_memory()
     with _opened(file) as stream:
         reader = Reader(stream, "stdin" if file == "-" else file)
-        outputs = OutputSet([open_output(form, out)], report=_say)
+        outputs = open_outputs(**outputs_wanted)
         try:
             written = _show(reader, outputs)
         except BrokenPipeError:
@@ -71,7 +70,7 @@ def _show(reader: Reader, outputs: OutputSet) -> bool:
         if events:
             outputs.write(events)
             if isinstance(events[-1], StatsEvent):
-                _say(summary(events[-1]))
+                say(summary(events[-1], style_for(_STDERR)), prefix=False)
 
     try:
         for record in reader:
@@ -86,7 +85,3 @@ def _show(reader: Reader, outputs: OutputSet) -> bool:
     if damage is not None:
         raise damage
     return written
-
-
-def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
