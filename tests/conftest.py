@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.support import servers
@@ -14,6 +15,10 @@ from tests.support.certificate import Certificate, make_certificate
 from tests.support.plainwire import Capture
 
 RunPlainwire = Callable[..., Capture]
+
+# How long one example takes tells of the machine's load, not of the code.
+hypothesis.settings.register_profile("plainwire", deadline=None)
+hypothesis.settings.load_profile("plainwire")
 
 NO_BPF = "BPF is not permitted here: "
 
