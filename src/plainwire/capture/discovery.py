@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from plainwire.capture.key_finder import KeyFinder
 from plainwire.decode.records import LibraryFacts
@@ -21,6 +22,7 @@ from plainwire.inspect.elf import ElfFile
 from plainwire.inspect.loader_cache import cached_libraries
 from plainwire.inspect.tls_library import identify
 from plainwire.kernel.engine import Engine
+from plainwire.layouts.gotls import is_go_program, read_go_tls
 from plainwire.layouts.keylog_function import KeylogFunction
 from plainwire.layouts.placements import Placements, find_placements
 from plainwire.modules import Module
@@ -103,10 +105,17 @@ class Discovery:
             raise InputError(f"{path}: can't be read: {error.strerror}") from None
         try:
             if not self._attach(fd, str(path), pid) and required:
-                names = ", ".join(sorted(self._required))
-                raise InputError(f"{path}: defines none of the functions that can be captured ({names})")
+                self._refuse(fd, path)
         finally:
             os.close(fd)
+
+    def _refuse(self, fd: int, path: Path) -> NoReturn:
+        with ElfFile(fd, name=str(path)) as elf:
+            if is_go_program(elf):
+                read_go_tls(elf)  # raises for a program that can't be captured, and says why
+        hooks = [hook.function for module in self._modules for hook in module.go_hooks]
+        names = ", ".join(sorted({*self._required, *hooks}))
+        raise InputError(f"{path}: defines none of the functions that can be captured ({names})")
 
     def scan_all(self) -> None:
         """Look at what every running process maps."""

@@ -26,7 +26,9 @@ PATH = click.Path(path_type=Path)
 @click.option("--follow", is_flag=True, help="With --pid: also the processes that it starts from now on.")
 @click.option("--uid", type=click.IntRange(0), metavar="N", help="Only processes of this user.")
 @click.option("--comm", "comms", multiple=True, metavar="NAME", help="Only processes of this name.")
-@click.option("--lib", "libraries", type=PATH, multiple=True, metavar="PATH", help="Only this TLS library file.")
+@click.option(
+    "--lib", "--elf", "libraries", type=PATH, multiple=True, metavar="PATH", help="Only this TLS library or Go program."
+)
 @click.option("--module", "modules", multiple=True, metavar="NAME", help="Only this module (see `plainwire maps`).")
 @output_options
 @click.option("--record", type=PATH, metavar="FILE", help="Also keep the raw events, for `plainwire read`.")

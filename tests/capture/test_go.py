@@ -1,0 +1,254 @@
+"""Go programs of the oldest and the newest toolchain: both ends captured, and what they wrote and read themselves."""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+import subprocess
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import RunPlainwire
+from tests.support import go
+from tests.support.certificate import Certificate
+from tests.support.plainwire import Capture, Event
+from tests.support.processes import free_port, running
+from tests.support.servers import Server
+
+pytestmark = pytest.mark.bpf
+
+STRIPPED = ("-ldflags=-s -w", "-trimpath")
+Streams = dict[int, bytes]
+
+
+@contextmanager
+def go_server(program: Path, certificate: Certificate, *flags: str | Path) -> Iterator[tuple[int, int]]:
+    """Runs `PROGRAM server`; its pid and port."""
+    port = free_port()
+    files = (certificate.certificate, certificate.key)
+    with running([program, "server", f"127.0.0.1:{port}", *files, *flags], port=port) as process:
+        yield process.pid, port
+
+
+def run(command: Sequence[str | Path]) -> tuple[int, str]:
+    """Runs a client, which must succeed, on few threads; its pid and what it prints."""
+    environment = {**os.environ, "GOMAXPROCS": "2"}
+    with subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True, env=environment) as process:
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0
+        return process.pid, output
+
+
+def streams(events: Sequence[Event], pid: int, direction: str, end: str) -> Streams:
+    """The bytes of each connection by its client's port: the `end`_port of the process."""
+    found: dict[int, list[bytes]] = defaultdict(list)
+    for event in events:
+        if event["kind"] == "data" and event["pid"] == pid and event["direction"] == direction:
+            assert event["module"] == "gotls"
+            assert event["missing"] == 0
+            assert event["connection"]["way"] == "net_conn"
+            found[event["connection"][f"{end}_port"]].append(base64.b64decode(event["data"]))
+    return {port: b"".join(parts) for port, parts in found.items()}
+
+
+def mapped(pid: int, name: str) -> str:
+    """The path of a library that a process maps."""
+    lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    return next(line.split()[-1] for line in lines if name in line)
+
+
+def recorded(folder: Path, kind: str) -> Streams:
+    """What a program said itself that it wrote or read."""
+    return {int(path.stem): path.read_bytes() for path in folder.glob(f"*.{kind}")}
+
+
+def exchange(
+    run_plainwire: RunPlainwire, program: Path, certificate: Certificate, folder: Path, *flags: str, version: int = 13
+) -> tuple[Capture, int]:
+    """An exchange between two processes, whose events are compared with what they recorded; the client's pid.
+
+    The server runs before the capture begins: the program is attached then, so a client misses nothing.
+    """
+    ends = {name: folder / name for name in ("server", "client")}
+    for path in ends.values():
+        path.mkdir()
+    common = ["-version", str(version)]
+    with go_server(program, certificate, *common, "-out", ends["server"]) as (server, port):
+        capture = run_plainwire("--json", "--module", "gotls")
+        client, _ = run([program, "client", f"127.0.0.1:{port}", *common, "-out", ends["client"], *flags])
+        count = len(recorded(ends["client"], "read"))
+        deadline = time.monotonic() + 20
+        while len(recorded(ends["server"], "read")) < count and time.monotonic() < deadline:
+            time.sleep(0.02)
+    assert capture.stop() == 0
+    events = capture.events()
+    for direction, kind in (("write", "written"), ("read", "read")):
+        assert streams(events, client, direction, "local") == recorded(ends["client"], kind)
+        assert streams(events, server, direction, "remote") == recorded(ends["server"], kind)
+    stats = events[-1]
+    assert stats["kind"] == "stats" and stats["losses"] == {}
+    return capture, client
+
+
+@pytest.mark.parametrize("tls", [12, 13])
+@pytest.mark.parametrize("build", [("1.15",), (go.NEWEST,), (go.NEWEST, *STRIPPED, "-buildmode=pie")], ids=" ".join)
+def test_both_ends_tell_the_same(
+    run_plainwire: RunPlainwire, certificate: Certificate, tmp_path: Path, build: tuple[str, ...], tls: int
+) -> None:
+    """Go 1.15 passes arguments on the stack, the newest in registers."""
+    version, *flags = build
+    program = go.build(version, "exchange", *flags)
+    capture, _ = exchange(run_plainwire, program, certificate, tmp_path, "-rounds", "5", "-size", "1000", version=tls)
+    versions = {event["tls_version"] for event in capture.events("data")}
+    assert versions == {f"TLSv1.{tls - 10}"}
+
+
+@pytest.mark.parametrize("size", [1, 16384, 16385, 1 << 20, 5 << 20])
+def test_sizes_of_one_write(run_plainwire: RunPlainwire, certificate: Certificate, tmp_path: Path, size: int) -> None:
+    capture, client = exchange(
+        run_plainwire, go.build(go.NEWEST, "exchange"), certificate, tmp_path, "-size", str(size)
+    )
+    writes = [one for one in capture.events("data") if one["pid"] == client and one["direction"] == "write"]
+    assert [one["offset"] for one in writes] == list(range(0, size, 16384))
+    assert {one["call_length"] for one in writes} == {size}
+
+
+@pytest.mark.parametrize("version", ["1.15", go.NEWEST])
+def test_a_hundred_goroutines_whose_stacks_move(
+    run_plainwire: RunPlainwire, certificate: Certificate, tmp_path: Path, version: str
+) -> None:
+    """Each reads into a buffer on its stack; the runtime moves it in the handshake and at garbage collections."""
+    flags = ("-connections", "100", "-rounds", "10", "-size", "4000")
+    exchange(run_plainwire, go.build(version, "exchange"), certificate, tmp_path, *flags)
+
+
+def test_a_net_conn_of_the_programs_own(run_plainwire: RunPlainwire, certificate: Certificate, tmp_path: Path) -> None:
+    """A type that embeds the socket's net.Conn."""
+    exchange(run_plainwire, go.build(go.NEWEST, "exchange"), certificate, tmp_path, "-wrap")
+
+
+@pytest.mark.parametrize("version", ["1.15", go.NEWEST])
+def test_reads_that_were_waiting_before_the_capture(
+    run_plainwire: RunPlainwire, certificate: Certificate, tmp_path: Path, version: str
+) -> None:
+    """The server waits in (*Conn).Read when the capture begins: that read is not missed."""
+    program = go.build(version, "exchange")
+    with go_server(program, certificate, "-out", tmp_path) as (server, port):
+        command = [program, "client", f"127.0.0.1:{port}", "-out", tmp_path, "-wait", "3s", "-size", "500"]
+        with subprocess.Popen(list(map(str, command))) as client:
+            time.sleep(1)
+            capture = run_plainwire("--json", "--pid", str(server))
+            assert client.wait(30) == 0
+        capture.wait_for_bytes(500, direction="write", pid=server)
+        capture.stop()
+    (written,) = streams(capture.events(), server, "read", "remote").values()
+    (expected,) = recorded(tmp_path, "written").values()
+    assert written == expected and len(expected) == 500
+
+
+@pytest.mark.parametrize("tls", [12, 13])
+@pytest.mark.parametrize("version", ["1.15", go.NEWEST])
+def test_key_log_is_the_programs_own(
+    run_plainwire: RunPlainwire, certificate: Certificate, tmp_path: Path, version: str, tls: int
+) -> None:
+    program = go.build(version, "exchange", *STRIPPED)
+    keylog, own = tmp_path / "keys.log", tmp_path / "own.log"
+    flags = ["-version", str(tls), "-connections", "20", "-keylog", own, "-out", tmp_path]
+    with go_server(program, certificate, "-version", str(tls), "-out", tmp_path) as (_, port):
+        capture = run_plainwire("--module", "gotls", "--keylog", keylog, "--no-data")
+        run([program, "client", f"127.0.0.1:{port}", *flags])
+        capture.stop()
+    lines = own.read_text().splitlines()
+    assert len(lines) == 20 * (1 if tls == 12 else 4)
+    captured = keylog.read_text().splitlines()
+    assert sorted(captured) == sorted(lines)
+
+
+@pytest.mark.parametrize("version", ["1.15", go.NEWEST])
+def test_http_2(run_plainwire: RunPlainwire, certificate: Certificate, version: str) -> None:
+    """What a net/http client and server say is the same bytes at both ends."""
+    program = go.build(version, "http")
+    with go_server(program, certificate) as (server, port):
+        capture = run_plainwire("--json", "--module", "gotls")
+        client, output = run([program, "client", f"https://127.0.0.1:{port}/", "1000000"])
+        assert output.split() == ["HTTP/2.0", "1000000"]
+        time.sleep(0.2)
+        capture.stop()
+    events = capture.events()
+    (asked,) = streams(events, client, "write", "local").values()
+    (answered,) = streams(events, client, "read", "local").values()
+    (heard,) = streams(events, server, "read", "remote").values()
+    (said,) = streams(events, server, "write", "remote").values()
+    assert asked.startswith(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+    assert asked.startswith(heard) and len(heard) > 1_000_000
+    assert said.startswith(answered) and len(answered) > 1_000_000
+
+
+def test_go_client_and_nginx(run_plainwire: RunPlainwire, nginx: Server) -> None:
+    """Two modules see the two ends of one connection."""
+    (nginx.files / "small.txt").write_bytes(b"hello\n")
+    program = go.build(go.NEWEST, "client", *STRIPPED)
+    capture = run_plainwire("--json", "--lib", program, "--lib", mapped(nginx.pid, "libssl"))
+    client, _ = run([program, f"127.0.0.1:{nginx.port}"])
+    capture.stop()
+    (asked,) = streams(capture.events(), client, "write", "local").values()
+    assert asked == b"GET / HTTP/1.0\r\n\r\n"
+    heard = [
+        base64.b64decode(e["data"]) for e in capture.events("data") if e["direction"] == "read" and e["pid"] != client
+    ]
+    assert b"".join(heard) == asked
+    (answered,) = streams(capture.events(), client, "read", "local").values()
+    said = [
+        base64.b64decode(e["data"]) for e in capture.events("data") if e["direction"] == "write" and e["pid"] != client
+    ]
+    assert b"".join(said) == answered
+
+
+def test_curl_and_go_server(run_plainwire: RunPlainwire, certificate: Certificate) -> None:
+    program = go.build(go.NEWEST, "http", *STRIPPED)
+    with go_server(program, certificate) as (server, port):
+        capture = run_plainwire("--json", "--pid", str(server))
+        body = b"abc" * 30_000
+        finished = subprocess.run(
+            ["curl", "-sSk", "--http1.1", "--data-binary", "@-", f"https://127.0.0.1:{port}/"],
+            input=body, capture_output=True, check=True,
+        )  # fmt: skip
+        assert finished.stdout == body[::-1]
+        capture.stop()
+    (heard,) = streams(capture.events(), server, "read", "remote").values()
+    (said,) = streams(capture.events(), server, "write", "remote").values()
+    assert heard.startswith(b"POST / HTTP/1.1\r\n") and heard.endswith(body)
+    assert said.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert len(said) > len(body)
+
+
+def test_a_program_goes_on_unharmed_after_the_capture(
+    run_plainwire: RunPlainwire, certificate: Certificate, tmp_path: Path
+) -> None:
+    """Captures that begin and end while goroutines read and write change nothing that they see."""
+    program = go.build(go.NEWEST, "exchange")
+    with go_server(program, certificate, "-out", tmp_path) as (_, port):
+        flags = ["-connections", "20", "-rounds", "400", "-size", "3000", "-out", tmp_path]
+        command = [program, "client", f"127.0.0.1:{port}", *flags]
+        with subprocess.Popen(list(map(str, command))) as client:
+            for _ in range(4):
+                run_plainwire("--json", "--module", "gotls").stop(by=signal.SIGTERM)
+            assert client.wait(120) == 0
+    assert recorded(tmp_path, "read") == recorded(tmp_path, "written")
+
+
+def test_explain(certificate: Certificate) -> None:
+    with go_server(go.build(go.NEWEST, "http", *STRIPPED), certificate) as (server, _):
+        text = subprocess.run(
+            [Path(os.sys.executable).with_name("plainwire"), "explain", str(server)], capture_output=True, text=True
+        ).stdout
+    assert "Go crypto/tls 1.27.3" in text
+    assert "captured by the module gotls" in text
+    assert "body and 7 RETs" in text
+    assert "registers" in text
