@@ -33,6 +33,8 @@ from plainwire.events import AnyEvent, DataEvent, LossEvent, SecretEvent, StatsE
 
 _DIRECTIONS: tuple[Literal["read"], Literal["write"]] = ("read", "write")
 _TENTH = SECOND // 10
+# Processes that were counted; beyond so many, some may be counted twice.
+_MAX_PIDS = 1 << 18
 _KIND = {"<": struct.Struct("<I"), ">": struct.Struct(">I")}
 Note = Literal["unreadable", "length only"] | None
 
@@ -289,6 +291,8 @@ class Decoder:
 
     def _new_connection(self, key: tuple[int, int]) -> list[int]:
         if key[0] not in self._pids:
+            if len(self._pids) >= _MAX_PIDS:
+                self._pids.clear()
             self._pids.add(key[0])
             self._process_count += 1
         # A process that takes a name asked for may have had connections before, whose events were filtered out.

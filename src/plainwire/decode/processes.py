@@ -11,7 +11,7 @@ MAX_HISTORY = 8
 # So many processes are remembered after their end, whose last events may still come, …
 MAX_DEAD = 4096
 # … and so many in all. More live processes than this, and the ones not seen longest go first.
-MAX_PROCESSES = 65536
+MAX_PROCESSES = 16384
 
 
 class Program:
