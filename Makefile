@@ -2,6 +2,7 @@
 # all is there. Under sudo the checkout's files stay the calling user's.
 
 PYTEST =
+BENCH =
 
 .PHONY: build demo test check bench clean help
 
@@ -19,9 +20,9 @@ check: ## ruff, mypy --strict, clang-format, import-linter
 	@scripts/setup check
 	@scripts/keep-owner scripts/check
 
-bench: ## measure; the figures go to docs/benchmarks.md by hand
+bench: ## measure (as root); BENCH='cost nginx' names some; docs/benchmarks.md has figures
 	@scripts/setup bench
-	@scripts/keep-owner .venv/bin/python -m bench
+	@scripts/keep-owner .venv/bin/python -m bench $(BENCH)
 
 clean: ## remove what was built, .venv too
 	rm -rf .venv src/plainwire/bpf_objects .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

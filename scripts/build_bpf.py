@@ -34,21 +34,23 @@ def compiler() -> list[str]:
     return [sys.executable, "-m", "ziglang", "cc", "-target", "bpfel-freestanding"]
 
 
-def compile_object(command: list[str], source: Path, machine: str) -> None:
-    """Compile one source for one machine, unless the object is newer than everything it may depend on."""
-    target = OBJECTS / f"{source.name.removesuffix('.bpf.c')}.{machine}.o"
-    newest = max(path.stat().st_mtime for path in [*SOURCES.iterdir(), Path(__file__)])
+def compile_object(command: list[str], source: Path, machine: str, folder: Path = OBJECTS) -> Path:
+    """Compile one source for one machine, unless its object is newer than all it may depend on. Returns the object."""
+    target = folder / f"{source.name.removesuffix('.bpf.c')}.{machine}.o"
+    newest = max(path.stat().st_mtime for path in [source, *SOURCES.iterdir(), Path(__file__)])
     if target.exists() and target.stat().st_mtime >= newest:
-        return
+        return target
     flags = ["-mcpu=v3", "-g", "-O2", "-Wall", "-Werror", "-Wno-unused-function", "-Wno-missing-declarations"]
     defines = [f"-D__TARGET_ARCH_{ARCHITECTURES[machine]}"]
     partial = target.with_suffix(".partial")
-    arguments = [*command, *flags, *defines, "-idirafter", "/usr/include", "-c", str(source), "-o", str(partial)]
+    includes = ["-iquote", str(SOURCES), "-idirafter", "/usr/include"]
+    arguments = [*command, *flags, *defines, *includes, "-c", str(source), "-o", str(partial)]
     finished = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
     if finished.returncode != 0:
         sys.exit(f"build_bpf: {source.name} for {machine} does not compile:\n{finished.stderr}")
     partial.replace(target)
-    print(f"build_bpf: {target.relative_to(ROOT)}", file=sys.stderr)
+    print(f"build_bpf: {target.relative_to(ROOT) if target.is_relative_to(ROOT) else target}", file=sys.stderr)
+    return target
 
 
 def build() -> None:

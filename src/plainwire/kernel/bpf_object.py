@@ -23,9 +23,10 @@ _BPF_MAP_TYPE_RINGBUF = 27
 class BpfObject:
     """One object file, opened; `load()` verifies and loads its programs."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, path: Path | None = None) -> None:
+        """name: of a built object, or of the one at `path`."""
         self.name = name
-        self.path = object_path(name)
+        self.path = path or object_path(name)
         image = self.path.read_bytes()
         self._object = check_pointer(
             lib.bpf_object__open_mem(image, len(image), ffi.NULL), f"open the eBPF object {self.path}"
