@@ -30,7 +30,7 @@ def empty_probes(library: Path, functions: Collection[str], folder: Path) -> Ite
                 loaded.program(program),
                 os.fspath(library),
                 offsets,
-                cookie=0,
+                cookies=[0] * len(offsets),
                 at_return=at_return,
                 pid=ANY_PROCESS,
                 multi=multi,

@@ -45,7 +45,7 @@ def main() -> None:
             context = ssl.create_default_context(cafile=str(certificate.certificate))
             raw = socket.create_connection(("127.0.0.1", server.port))
             with context.wrap_socket(raw, server_hostname="localhost") as client:
-                command = [COMMAND, "capture", "--json", "--pid", str(os.getpid())]
+                command = [str(COMMAND), "capture", "--json", "--pid", str(os.getpid())]
                 with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as capture:
                     assert capture.stderr is not None
                     assert capture.stdout is not None

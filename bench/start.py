@@ -29,8 +29,8 @@ def main() -> None:
         f"start to `capturing`: {middle:.2f} s ({spread(seconds)}), processor time {median(processor):.2f} s;"
         f" {goal(middle < MOST_SECONDS, f'< {MOST_SECONDS} s')}"
     )
-    seconds = [_help() for _ in range(ROUNDS)]
-    print(f"plainwire --help: {median(seconds):.2f} s ({spread(seconds)})")
+    of_help = [_help() for _ in range(ROUNDS)]
+    print(f"plainwire --help: {median(of_help):.2f} s ({spread(of_help)})")
     with tempfile.TemporaryDirectory() as name:
         _print_memory(Path(name))
 
@@ -63,7 +63,7 @@ def _print_memory(folder: Path) -> None:
         _, requests = wrk(server, "10k", 5)
         buffer, rest = _resident(capture.pid)
     print(
-        f"memory: {rest:.0f} MB after {requests} requests, besides the buffer (mapped {buffer:.0f} MB: libbpf maps a ring"
+        f"memory: {rest:.0f} MB after {requests} requests, besides the buffer (mapped {buffer:.0f} MB: a ring is mapped"
         f" twice in a row, so that no event is in two pieces); {goal(rest < MOST_MB, f'< {MOST_MB} MB')}"
     )
 
