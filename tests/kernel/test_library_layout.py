@@ -12,10 +12,10 @@ import pytest
 from plainwire.inspect.elf import ElfFile
 from plainwire.kernel import bpf_object
 from plainwire.kernel.bpf_object import BpfObject
-from plainwire.kernel.library_layout import FIELDS, pack_layout
 from plainwire.kernel.uprobes import attach_uprobes
 from plainwire.layouts.layout import Finding, Layout
 from plainwire.layouts.learn import LearnOptions, learn_path
+from plainwire.layouts.packed_layout import FIELDS, pack_layout
 from scripts.build_bpf import ARCHITECTURES, compiler
 from tests.layouts.test_real_builds import system_library
 from tests.support.certificate import Certificate
@@ -141,7 +141,7 @@ def test_programs_read_a_connections_values(
         reader.map("library_layouts").update(struct.pack("=I", 77), pack_layout(learn_path(library, LearnOptions())))
         program = reader.program("probe_read_structure")
         [link] = attach_uprobes(
-            program, str(library), [offset], cookie=77, at_return=False, pid=process.pid, multi=False
+            program, str(library), [offset], cookies=[77], at_return=False, pid=process.pid, multi=False
         )
         assert process.stdin is not None
         assert process.stdout is not None

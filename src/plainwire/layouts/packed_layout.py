@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from plainwire.layouts.layout import MAX_STEPS, Layout
+from .layout import MAX_STEPS, Layout
 
 # The fields of the structure, in its order. Each is a struct layout_path_t.
 FIELDS = (
