@@ -17,7 +17,7 @@ import pytest
 from tests.conftest import RunPlainwire
 from tests.support import go
 from tests.support.certificate import Certificate
-from tests.support.plainwire import Capture, Event
+from tests.support.plainwire import Capture, Event, plainwire
 from tests.support.processes import free_port, running
 from tests.support.servers import Server
 
@@ -245,10 +245,33 @@ def test_a_program_goes_on_unharmed_after_the_capture(
 
 def test_explain(certificate: Certificate) -> None:
     with go_server(go.build(go.NEWEST, "http", *STRIPPED), certificate) as (server, _):
-        text = subprocess.run(
-            [Path(os.sys.executable).with_name("plainwire"), "explain", str(server)], capture_output=True, text=True
-        ).stdout
+        text = plainwire("explain", str(server)).stdout
     assert "Go crypto/tls 1.27.3" in text
     assert "captured by the module gotls" in text
     assert "body and 7 RETs" in text
     assert "registers" in text
+
+
+@pytest.mark.parametrize(
+    ("program", "environment", "reason"),
+    [
+        ("plain", {}, "without crypto/tls"),
+        ("client", {"GOARCH": "arm64"}, "64-bit aarch64"),
+        ("plain", {"GOARCH": "386"}, "32-bit i386"),
+    ],
+)
+def test_a_named_program_that_cant_be_captured(program: str, environment: dict[str, str], reason: str) -> None:
+    finished = plainwire("capture", "--elf", go.build(go.NEWEST, program, **environment))
+    assert finished.returncode == 2
+    assert reason in finished.stderr and finished.stderr.count("\n") == 1
+
+
+def test_a_command_is_captured_from_its_first_byte(certificate: Certificate, tmp_path: Path) -> None:
+    """It is stopped until its program is attached: nobody has seen this file before."""
+    program = tmp_path / "new"
+    program.write_bytes(go.build(go.NEWEST, "client", *STRIPPED).read_bytes())
+    program.chmod(0o755)
+    with go_server(go.build(go.NEWEST, "http"), certificate) as (_, port):
+        finished = plainwire("capture", "--json", "--", str(program), f"127.0.0.1:{port}")
+    assert finished.returncode == 0
+    assert base64.b64encode(b"GET / HTTP/1.0\r\n\r\n").decode() in finished.stdout

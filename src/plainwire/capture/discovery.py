@@ -111,6 +111,9 @@ class Discovery:
 
     def _refuse(self, fd: int, path: Path) -> NoReturn:
         with ElfFile(fd, name=str(path)) as elf:
+            if elf.bits != 64 or elf.machine != platform.machine():
+                only = f"only 64-bit {platform.machine()} can be captured here"
+                raise InputError(f"{path}: is of {elf.bits}-bit {elf.machine}: {only}")
             if is_go_program(elf):
                 read_go_tls(elf)  # raises for a program that can't be captured, and says why
         hooks = [hook.function for module in self._modules for hook in module.go_hooks]
