@@ -16,6 +16,7 @@ from plainwire.kernel.object_files import PROCESS_OBJECT, object_btf, object_pat
 from plainwire.modules import all_modules
 
 MACHINES = ["x86_64", "aarch64"]
+OBJECTS = [PROCESS_OBJECT, *(name for module in all_modules().values() for name in module.objects)]
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,35 @@ FACTS = [
     Fact("openssl", "tcp_fd_infos", "HASH", "u64", "tcp_fd_info", 10240, "tcp_fd_info", ("sock", "fd")),
     Fact("openssl", "ssl_st_fd", "HASH", "u64", "u64", 10240),
     Fact("openssl", "data_buffer_heap", "PERCPU_ARRAY", "u32", "ssl_data_event_t", 1, "ssl_data_event_t"),
+    Fact(
+        "gotls",
+        "events",
+        "PERF_EVENT_ARRAY",
+        "u32",
+        "u32",
+        1024,
+        "go_tls_event",
+        ("ts_ns", "pid", "tid", "data_len", "event_type", "comm", "data"),
+        {"data": 16384, "comm": 16},
+    ),
+    Fact(
+        "gotls",
+        "mastersecret_go_events",
+        "PERF_EVENT_ARRAY",
+        "u32",
+        "u32",
+        1024,
+        "mastersecret_gotls_t",
+        ("label", "labellen", "client_random", "client_random_len", "secret_", "secret_len"),
+        {"label": 32, "client_random": 64, "secret_": 64},
+    ),
+    Fact("gotls", "gte_context_gen", "PERCPU_ARRAY", "u32", "go_tls_event", 1, "go_tls_event"),
 ]
-ENUMS = {"ssl_data_event_type": {"kSSLRead": 0, "kSSLWrite": 1}}
-PAYLOADS = {"ssl_data_event_t": "data"}
+ENUMS = {
+    "openssl": {"ssl_data_event_type": {"kSSLRead": 0, "kSSLWrite": 1}},
+    "gotls": {"gotls_event_type": {"GOTLS_EVENT_TYPE_WRITE": 0, "GOTLS_EVENT_TYPE_READ": 1}},
+}
+PAYLOADS = {"ssl_data_event_t": "data", "go_tls_event": "data"}
 PACKED = {"connect_event_t"}
 
 
@@ -98,14 +125,16 @@ def test_map(fact: Fact, machine: str) -> None:
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("name", ENUMS)
 def test_enum(name: str, machine: str) -> None:
-    assert Btf(object_btf(object_path("openssl", machine))).enum(name) == ENUMS[name]
+    btf = Btf(object_btf(object_path(name, machine)))
+    assert {enum: btf.enum(enum) for enum in ENUMS[name]} == ENUMS[name]
 
 
 def events_of(btf: Btf) -> list[BtfType]:
-    return [entry for entry in btf.types if entry.name.endswith("_event_t") and entry.members]
+    """Structures that begin with the kind of an event."""
+    return [entry for entry in btf.types if entry.members and entry.members[0].name == "kind"]
 
 
-@pytest.mark.parametrize("name", [PROCESS_OBJECT, *all_modules()["openssl"].objects])
+@pytest.mark.parametrize("name", OBJECTS)
 def test_both_machines_lay_events_out_alike(name: str) -> None:
     """So that a recording made on one is read on the other by the same code."""
     first, second = (Btf(object_btf(object_path(name, machine))) for machine in MACHINES)
@@ -119,7 +148,8 @@ def test_both_machines_lay_events_out_alike(name: str) -> None:
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_every_event_begins_with_kind_and_time(machine: str) -> None:
-    for name in [PROCESS_OBJECT, *all_modules()["openssl"].objects]:
+    for name in OBJECTS:
         for entry in events_of(Btf(object_btf(object_path(name, machine)))):
             offsets = {member.name: member.bit_offset // 8 for member in entry.members}
-            assert (offsets["kind"], offsets["timestamp_ns"]) == (0, 8), entry.name
+            time = "ts_ns" if entry.name == "go_tls_event" else "timestamp_ns"
+            assert (offsets["kind"], offsets[time]) == (0, 8), entry.name
