@@ -20,7 +20,7 @@ _MIN_PERF_PAGES = 8  # room for one event of 16 KiB
 # One round reads at most this much, so that commands and new processes get their turn while a program floods us. What a
 # round reads is copied, sliced and written while it is in the processor's cache: 16 MiB a round took 1.4 times as long.
 _MAX_ROUND_SAMPLES = 1024
-_MAX_ROUND_BYTES = 1<<20
+_MAX_ROUND_BYTES = 1 << 20
 # From the moment that a program takes the time until its sample is in the ring.
 _PERF_SETTLE_NS = 1_000_000
 
