@@ -59,9 +59,10 @@ def build() -> None:
         sys.exit(f"build_bpf: {LIBBPF_HEADER} is missing: apt-get install libbpf-dev")
     OBJECTS.mkdir(exist_ok=True)
     command = compiler()
-    for source in sorted(SOURCES.glob("*.bpf.c")):
-        for machine in ARCHITECTURES:
-            compile_object(command, source, machine)
+    sources = sorted(SOURCES.glob("*.bpf.c"))
+    built = {compile_object(command, source, machine) for source in sources for machine in ARCHITECTURES}
+    for stale in set(OBJECTS.iterdir()) - built:  # of a source that is gone
+        stale.unlink()
 
 
 class BpfBuildHook(BuildHookInterface[Any]):
