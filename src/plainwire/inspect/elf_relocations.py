@@ -22,6 +22,7 @@ class Pointers:
         self._elf = elf
         self._kind = _RELATIVE.get(elf.machine, 0)
         # Searched as bytes: a large program has half a million of them.
+        self._searched: dict[tuple[bool, range], list[tuple[int, bytes]]] = {}
         self._tables = [data for name in _SECTIONS if self._kind and (data := elf.section_bytes(name))]
 
     def at(self, address: int) -> int:
@@ -33,34 +34,50 @@ class Pointers:
                 return int(struct.unpack_from("<Q", table, at + 16)[0])
         return int(struct.unpack("<Q", self._elf.read(address, 8))[0])
 
-    def to(self, value: int) -> list[int]:
-        """The addresses, in writable or relocated memory and in constants, where a pointer to `value` stands."""
+    def to(self, value: int, *, writable: bool, without: range = range(0)) -> list[int]:
+        """The addresses where a pointer to `value` stands in writable memory or in constants.
+
+        without: addresses that are not searched.
+        """
         found = []
         wanted = struct.pack("<QQ", self._kind, value)
         for table in self._tables:
-            at = 0
-            while (at := table.find(wanted, at)) >= 0:
-                if at % _ENTRY_SIZE == 8:
-                    found.append(int(struct.unpack_from("<Q", table, at - 8)[0]))
-                at += 8
-        if not found:
-            found = self._in_place(struct.pack("<Q", value))
-        return found
+            at = _find_aligned(table, wanted, 8, _ENTRY_SIZE, remainder=8)
+            while at >= 0:
+                found.append(int(struct.unpack_from("<Q", table, at - 8)[0]))
+                at = _find_aligned(table, wanted, at + 1, _ENTRY_SIZE, remainder=8)
+        return found or self._in_place(struct.pack("<Q", value), writable, without)
 
-    def _in_place(self, wanted: bytes) -> list[int]:
+    def _in_place(self, wanted: bytes, writable: bool, without: range) -> list[int]:
         found = []
-        for segment in self._elf.loaded_segments:
-            if segment.executable and not segment.writable:
-                continue
-            data = self._elf.read_file(segment.offset, segment.file_size)
-            at = -8
-            while (at := _find_aligned(data, wanted, at + 8, 8)) >= 0:
-                found.append(segment.address + at)
+        significant = wanted.rstrip(b"\0") or wanted  # zeros at its end are everywhere, and would slow the search down
+        for address, data in self._data(writable, without):
+            at = _find_aligned(data, significant, 0, 8, remainder=-address % 8)
+            while at >= 0:
+                if data[at : at + 8] == wanted:
+                    found.append(address + at)
+                at = _find_aligned(data, significant, at + 1, 8, remainder=-address % 8)
         return found
 
+    def _data(self, writable: bool, without: range) -> list[tuple[int, bytes]]:
+        """Address and bytes of what is searched; kept, since several pointers are looked for."""
+        key = (writable, without)
+        if key not in self._searched:
+            parts = []
+            for segment in self._elf.loaded_segments:
+                if segment.executable or segment.writable != writable:
+                    continue
+                start, end = segment.address, segment.address + segment.file_size
+                if without and start <= without.start < end:
+                    parts += [(start, without.start), (min(without.stop, end), end)]
+                else:
+                    parts.append((start, end))
+            self._searched[key] = [(low, self._elf.read(low, high - low)) for low, high in parts if low < high]
+        return self._searched[key]
 
-def _find_aligned(data: bytes, wanted: bytes, start: int, alignment: int) -> int:
+
+def _find_aligned(data: bytes, wanted: bytes, start: int, alignment: int, *, remainder: int = 0) -> int:
     at = data.find(wanted, start)
-    while at >= 0 and at % alignment:
+    while at >= 0 and at % alignment != remainder:
         at = data.find(wanted, at + 1)
     return at

@@ -107,6 +107,11 @@ class Pclntab:
             return _Header(words[0], 0, names_at=words[2], names_end=words[3], functions_at=words[6])
         return _Header(words[0], words[2], names_at=words[3], names_end=words[4], functions_at=words[7])
 
+    @property
+    def addresses(self) -> range:
+        """Where the table itself is."""
+        return range(self._address, self._address + len(self._data))
+
     # --- functions by name ---
 
     def functions(self, names: Collection[str]) -> dict[str, GoFunction]:
@@ -192,7 +197,8 @@ class Pclntab:
     def _text_of_module(self) -> int:
         """Go 1.26 and later tell it in runtime.firstmoduledata alone, which begins with a pointer to this table."""
         (first_offset,) = struct.unpack_from("<I", self._data, self._header.functions_at)
-        for module in self._pointers.to(self._address):
+        own = self._elf.section(".go.module")
+        for module in [own.address] if own else self._pointers.to(self._address, writable=True):
             try:
                 if self._pointers.at(module + 8) != self._address + self._header.names_at:
                     continue

@@ -72,7 +72,7 @@ def read_go_tls(elf: ElfFile) -> GoTls:
     if not read.returns:
         raise InputError(f"{elf.name}: {READ} has no RET instruction")
     version_offset = GoCode(elf, functions[WRITE]).version_offset() if WRITE in functions else None
-    itabs = _socket_itabs(elf, functions)
+    itabs = _socket_itabs(elf, table, functions)
     problems = []
     if WRITE_KEY_LOG not in functions:
         problems.append("no keys: writeKeyLog is not in this program (the linker removed it, or it was inlined)")
@@ -104,7 +104,7 @@ def _require_tls(elf: ElfFile, table: Pclntab, functions: dict[str, GoFunction])
     raise InputError(f"{elf.name}: a Go program without crypto/tls: it has nothing to capture")
 
 
-def _socket_itabs(elf: ElfFile, functions: dict[str, GoFunction]) -> tuple[int, ...]:
+def _socket_itabs(elf: ElfFile, table: Pclntab, functions: dict[str, GoFunction]) -> tuple[int, ...]:
     """Addresses of the itabs of (net.Conn, socket type): pairs of an interface and a type, one in a program.
 
     An itab is known by its methods, so this depends on no layout of Go's type descriptors.
@@ -116,7 +116,7 @@ def _socket_itabs(elf: ElfFile, functions: dict[str, GoFunction]) -> tuple[int, 
         close = methods[_METHODS["Close"]]
         if close is None:
             continue
-        for place in pointers.to(close.address):
+        for place in pointers.to(close.address, writable=False, without=table.addresses):
             itab = place - _METHODS["Close"] * 8
             if all(function and _holds(pointers, itab + slot * 8, function) for slot, function in methods.items()):
                 found.append(itab)
