@@ -221,7 +221,6 @@ int BPF_KPROBE(probe_SSL_set_fd, __u64 ssl, __u64 fd)
 	__u32 pid = bpf_get_current_pid_tgid() >> 32;
 	__u64 owner_and_fd = (__u64)pid << 32 | (__u32)fd;
 
-	struct ssl_key_t key = {.ssl = ssl, .pid = pid};
 	struct ssl_state_t *state;
 	__u8 one = 1;
 
@@ -229,9 +228,11 @@ int BPF_KPROBE(probe_SSL_set_fd, __u64 ssl, __u64 fd)
 		return 0;
 	bpf_map_update_elem(&ssl_st_fd, &ssl, &owner_and_fd, BPF_ANY);
 	bpf_map_update_elem(&fd_owners, &pid, &one, BPF_ANY);
-	state = bpf_map_lookup_elem(&ssl_states, &key);
+	/* Looked up at once: ssl_st_fd has room for one process only, and forked workers use the same addresses. */
+	state = find_state(ssl, pid);
 	if (state)
-		state->connection.way = CONNECTION_UNKNOWN;
+		state->connection.way =
+			read_socket_of_fd((__s32)fd, &state->connection) ? CONNECTION_BY_SET_FD : CONNECTION_UNKNOWN;
 	return 0;
 }
 
