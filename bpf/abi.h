@@ -72,7 +72,7 @@ struct connection_t {
 	__u16 family;	     /* AF_INET, AF_INET6 or AF_UNIX */
 	__u16 way;	     /* enum connection_way */
 	__u32 net_namespace; /* inode number of the network namespace, as /proc/PID/ns/net has it */
-	__u32 reserved;
+	__u32 inode;	     /* of the socket, as /proc/PID/fd has it: tells sockets apart that had one address */
 };
 
 /* Up to MAX_DATA_SIZE_OPENSSL bytes of one call of SSL_read, SSL_write or a relative. */

@@ -33,6 +33,7 @@ static __always_inline bool read_socket(struct sock *sock, struct connection_t *
 	connection->sock = (__u64)sock;
 	connection->family = family;
 	connection->net_namespace = BPF_CORE_READ(sock, __sk_common.skc_net.net, ns.inum);
+	connection->inode = BPF_CORE_READ(sock, sk_socket, file, f_inode, i_ino);
 	return true;
 }
 

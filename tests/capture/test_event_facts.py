@@ -36,6 +36,7 @@ def test_a_process_that_is_gone(run_plainwire: RunPlainwire, certificate: Certif
     after = time.time_ns(), time.monotonic_ns()
     capture.stop()
     events = [event for event in capture.events("data") if event["pid"] == done.pid]
+    assert capture.events("stats")[0]["losses"] == {}
     assert len(events) == 4
     (library,) = cached_libraries(lambda soname: soname == "libssl.so.3")
     for event in events:

@@ -28,7 +28,7 @@ def read_said(report: Path) -> Said:
 
 
 def address(name: Any) -> Any:
-    """A name of getsockname(2) as Python gives it; None for a UNIX socket. An IPv4 address of an IPv6 socket is IPv4."""
+    """A name of getsockname(2) as Python gives it; None for a UNIX socket. IPv4 in an IPv6 socket's name is IPv4."""
     if isinstance(name, str):
         return None, None
     return name[0].removeprefix("::ffff:"), name[1]

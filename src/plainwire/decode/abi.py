@@ -76,6 +76,7 @@ class ConnectionFields(NamedTuple):
     family: U16
     way: U16
     net_namespace: U32
+    inode: U32
 
 
 class ProcessEvent(NamedTuple):

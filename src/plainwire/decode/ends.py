@@ -25,7 +25,7 @@ class Ends(dict[bytes, End]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._ids: dict[tuple[int, bytes, bytes, int, int], int] = {}
+        self._ids: dict[tuple[int, int, bytes, bytes, int, int], int] = {}
         self._next_id = 1
 
     def __missing__(self, raw: bytes) -> End:
@@ -42,7 +42,7 @@ class Ends(dict[bytes, End]):
         if way is None:
             return None, "no socket used yet"
         # The way may improve while the connection stays the same.
-        key = (fields.sock, fields.saddr, fields.daddr, fields.sport, fields.dport)
+        key = (fields.sock, fields.inode, fields.saddr, fields.daddr, fields.sport, fields.dport)
         number = self._ids.get(key)
         if number is None:
             number = self._ids[key] = self._next_id
