@@ -38,6 +38,11 @@ struct {
 #define DATA_EVENT_KIND EVENT_SSL_DATA
 #include "send_data.bpf.h"
 #include "ssl_calls.bpf.h"
+#include "layout.bpf.h"
+
+/* Descriptors that are sockets (<openssl/bio.h>). */
+#define BIO_TYPE_SOCKET 0x0505
+#define BIO_TYPE_DGRAM 0x0515
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -63,13 +68,38 @@ static __always_inline __s32 find_fd(__u64 ssl, __u32 pid)
 	return (__s32)*owner_and_fd;
 }
 
+/* A learned place may be wrong: what is no version of TLS or DTLS is not believed. */
+static __always_inline bool is_tls_version(__u16 version)
+{
+	return (version >= 0x0300 && version <= 0x0304) || (version >= 0xfefc && version <= 0xfeff);
+}
+
+/* Learn what the SSL structure itself tells. It is read until it tells a version, then no more. */
+static __always_inline void learn_from_structure(struct ssl_state_t *state, struct active_ssl_buf *call)
+{
+	struct library_layout_t *layout = bpf_map_lookup_elem(&library_layouts, &call->library);
+	__u16 version;
+
+	if (!layout || !read_by_layout(&version, sizeof(version), call->ssl, &layout->version) ||
+	    !is_tls_version(version))
+		return;
+	state->version = version;
+	read_by_layout(&state->bio_type, sizeof(state->bio_type), call->ssl, &layout->bio_type);
+	if (state->connection.way == CONNECTION_BY_SET_FD ||
+	    (state->bio_type != BIO_TYPE_SOCKET && state->bio_type != BIO_TYPE_DGRAM))
+		return;
+	if (read_by_layout(&state->bio_fd, sizeof(state->bio_fd), call->ssl, &layout->bio_fd) &&
+	    read_socket_of_fd(state->bio_fd, &state->connection))
+		state->connection.way = CONNECTION_BY_BIO;
+}
+
 /*
- * Learn which connection an SSL structure serves. A descriptor that the program named is believed; the socket that the
- * thread used inside the call is the next best, and follows the structure to another socket.
+ * Learn which connection an SSL structure serves. A descriptor that the program or the structure names is believed; the
+ * socket that the thread used inside the call is the next best, and follows the structure to another socket.
  */
 static __always_inline void learn_connection(struct ssl_state_t *state, struct active_ssl_buf *call)
 {
-	if (state->connection.way == CONNECTION_BY_SET_FD)
+	if (state->connection.way == CONNECTION_BY_SET_FD || state->connection.way == CONNECTION_BY_BIO)
 		return;
 	if (call->fd >= 0 && read_socket_of_fd(call->fd, &state->connection)) {
 		state->connection.way = CONNECTION_BY_SET_FD;
@@ -89,6 +119,12 @@ static __always_inline int send_call(struct pt_regs *ctx, struct active_ssl_buf 
 	if (!state)
 		return 0;
 	learn_connection(state, call);
+	if (!state->version)
+		learn_from_structure(state, call);
+	call->version = state->version;
+	call->bio_type = state->bio_type;
+	if (state->connection.way == CONNECTION_BY_BIO)
+		call->fd = state->bio_fd;
 	return send_data(ctx, state, call, type, length);
 }
 

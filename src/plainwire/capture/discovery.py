@@ -6,6 +6,7 @@ module is decided by its soname and the functions that it defines, never by its 
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 from collections.abc import Callable, Iterable
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from plainwire.capture.key_finder import KeyFinder
+from plainwire.capture.layout_learner import LayoutLearner, OpenFiles
 from plainwire.decode.records import LibraryFacts
 from plainwire.errors import InputError, PlainwireError
 from plainwire.inspect import process
@@ -24,6 +26,7 @@ from plainwire.inspect.tls_library import identify
 from plainwire.kernel.engine import Engine
 from plainwire.layouts.gotls import is_go_program, read_go_tls
 from plainwire.layouts.keylog_function import KeylogFunction
+from plainwire.layouts.library_files import LibraryFiles
 from plainwire.layouts.placements import Placements, find_placements
 from plainwire.modules import Module
 
@@ -61,6 +64,7 @@ class Discovery:
         self,
         engine: Engine,
         modules: Iterable[Module],
+        learner: LayoutLearner,
         *,
         everywhere: bool,
         data: bool,
@@ -68,6 +72,7 @@ class Discovery:
         warn: Callable[[str], None],
     ) -> None:
         self._engine = engine
+        self._learner = learner
         self._modules = tuple(modules)
         self._required = frozenset().union(*(module.required for module in self._modules))
         self._everywhere = everywhere
@@ -104,7 +109,7 @@ class Discovery:
         except OSError as error:
             raise InputError(f"{path}: can't be read: {error.strerror}") from None
         try:
-            if not self._attach(fd, str(path), pid) and required:
+            if not self._attach(fd, str(path), pid, lambda: LibraryFiles.at(path)) and required:
                 self._refuse(fd, path)
         finally:
             os.close(fd)
@@ -136,12 +141,17 @@ class Discovery:
                 with suppress(PlainwireError):
                     fd = process.open_mapped(pid, mapped)
                     try:
-                        self._attach(fd, mapped.path, 0 if self._everywhere else pid)
+                        self._attach(
+                            fd,
+                            mapped.path,
+                            0 if self._everywhere else pid,
+                            functools.partial(LibraryFiles.mapped, pid, mapped),
+                        )
                     finally:
                         os.close(fd)
 
-    def _attach(self, fd: int, path: str, pid: int) -> bool:
-        """Whether a module serves this file."""
+    def _attach(self, fd: int, path: str, pid: int, open_files: OpenFiles) -> bool:
+        """Whether a module serves this file. open_files: opens it again, and the libraries that it needs."""
         status = os.fstat(fd)
         identity = (status.st_dev, status.st_ino)
         if (identity, pid) in self._attached:
@@ -171,6 +181,7 @@ class Discovery:
             except PlainwireError as error:
                 self._warn(f"{path} can't be captured: {error}")
                 continue
+            self._learner.learn(module.name, self._next_id, open_files)
             self._new.append(LibraryFacts(self._next_id, module.name, path, findings.build_id))
             self._next_id += 1
         return bool(findings.placements or findings.keylog_functions)

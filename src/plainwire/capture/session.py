@@ -14,6 +14,7 @@ from importlib.metadata import version
 from plainwire.capture.command import Command
 from plainwire.capture.discovery import Discovery
 from plainwire.capture.key_finder import KeyFinder
+from plainwire.capture.layout_learner import LayoutLearner
 from plainwire.capture.options import CaptureOptions
 from plainwire.capture.processes import ProcessTracker
 from plainwire.decode import abi
@@ -97,9 +98,11 @@ class Session:
         for comm in options.comms:
             self._engine.add_comm(comm)
         self._read_layouts()
+        self._learner = LayoutLearner(self._engine)
         self._discovery = Discovery(
             self._engine,
             self.modules,
+            self._learner,
             everywhere=self._follow or not pids,
             data=options.data,
             keys=KeyFinder(deep=bool(pids or options.libraries)) if options.keys_by else None,
@@ -276,6 +279,9 @@ class Session:
         """Take everything away. Safe after a failed start."""
         if self.command:
             self.command.close()
+        learner = getattr(self, "_learner", None)
+        if learner is not None:
+            learner.close()
         engine = getattr(self, "_engine", None)
         if engine is not None:
             engine.close()

@@ -112,6 +112,10 @@ class BpfObject:
         reason = verifier_lines(messages)
         raise KernelError(-result, f"the kernel refuses a program of {self.name} ({os.strerror(-result)}): {reason}")
 
+    def has_map(self, name: str) -> bool:
+        """Whether the object has a map of that name."""
+        return bool(lib.bpf_object__find_map_by_name(self._object, name.encode()) != ffi.NULL)
+
     def map(self, name: str) -> BpfMap:
         """A map of the loaded object."""
         pointer = lib.bpf_object__find_map_by_name(self._object, name.encode())

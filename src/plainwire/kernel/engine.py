@@ -19,6 +19,8 @@ from plainwire.kernel.keylog import pack_keylog_function
 from plainwire.kernel.object_files import PROCESS_BUFFER_SIZE, PROCESS_OBJECT, SHARED_MAPS, object_btf
 from plainwire.kernel.uprobes import Link, attach_first_way, attach_raw_tracepoint, attach_uprobes
 from plainwire.layouts.keylog_function import KeylogFunction
+from plainwire.layouts.layout import Layout
+from plainwire.layouts.packed_layout import pack_layout
 from plainwire.layouts.placements import Placements
 from plainwire.modules import Module
 
@@ -27,6 +29,8 @@ Transport = Literal["auto", "ring", "perf"]
 _PROCESS_TRACEPOINTS = ("sched_process_fork", "sched_process_exec", "sched_process_exit")
 # A probe's cookie: the library's number in the lower half, in the upper half the probe's offset in the file.
 _COOKIE_HALF = 0xFFFFFFFF
+
+_LAYOUTS_MAP = "library_layouts"
 
 # enum target_flag of bpf/abi.h
 TARGET_PROCESS = 1
@@ -192,6 +196,15 @@ class Engine:
             pid=pid,
             multi=self.multi,
         )
+
+    def uses_layouts(self, module: str) -> bool:
+        """Whether a module's programs read values out of the library's structures."""
+        loaded = self._modules.get(module)  # absent where keys alone are captured
+        return loaded is not None and loaded.has_map(_LAYOUTS_MAP)
+
+    def set_layout(self, module: str, cookie: int, layout: Layout) -> None:
+        """Tell where values stand in the structures of an attached file."""
+        self._modules[module].map(_LAYOUTS_MAP).update(struct.pack("=I", cookie), pack_layout(layout))
 
     def add_target(self, pid: int, flags: int) -> None:
         """Capture this process too. flags: TARGET_*."""
