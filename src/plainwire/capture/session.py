@@ -229,6 +229,8 @@ class Session:
     def _samples(self, samples: list[bytes]) -> Iterator[AnyRecord]:
         if not samples:
             return
+        # A process that began after the last look, sent this and has ended, is known from its exec event alone.
+        yield from self._read_processes()
         yield from self._discovery.take_new()
         # An event's pid is behind kind, 4 bytes, and timestamp_ns (bpf/abi.h).
         pids = {sample[16:20] for sample in samples}
