@@ -44,7 +44,7 @@ def main() -> None:
 def _start() -> tuple[float, float]:
     """Seconds until it captures, and of processor time."""
     start = time.perf_counter()
-    command = [COMMAND, "capture", "--out", "/dev/null"]
+    command = [str(COMMAND), "capture", "--out", "/dev/null"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as capture:
         assert capture.stderr is not None
         line = capture.stderr.readline()
