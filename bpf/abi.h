@@ -295,6 +295,37 @@ struct library_layout_t {
 	struct layout_path_t exporter_master_secret;
 };
 
+/* What else the secrets of a connection need of a build. Value of the map handshake_layouts. */
+struct handshake_layout_t {
+	struct layout_path_t in_init; /* 32 bits: not 0 until the handshake is complete */
+	struct layout_path_t server_finished_hash;
+};
+
+#define MASTER_SECRET_SIZE 48 /* RFC 5246, section 8.1 */
+
+/* The secrets of a connection whose handshake is complete, as they stand in the SSL structure. */
+struct mastersecret_t {
+	__u32 kind;    /* EVENT_MASTER_SECRET */
+	__u32 library; /* as in ssl_data_event_t */
+	__u64 timestamp_ns;
+	__u32 pid;
+	__u32 tid;
+	__u32 uid;
+	__u16 version;	 /* as on the wire */
+	__u16 cipher_id; /* as on the wire; 0 where not known */
+	__u64 ssl;
+	char comm[TASK_COMM_LEN];
+	__u8 client_random[RANDOM_SIZE];
+	__u8 master_key[MASTER_SECRET_SIZE]; /* up to TLS 1.2 */
+	__u8 early_secret[MAX_SECRET_SIZE];
+	__u8 handshake_secret[MAX_SECRET_SIZE];
+	__u8 handshake_traffic_hash[MAX_SECRET_SIZE]; /* of the messages up to ServerHello */
+	__u8 server_finished_hash[MAX_SECRET_SIZE];   /* of the messages up to the server's Finished */
+	__u8 client_app_traffic_secret[MAX_SECRET_SIZE];
+	__u8 server_app_traffic_secret[MAX_SECRET_SIZE];
+	__u8 exporter_master_secret[MAX_SECRET_SIZE];
+};
+
 /* Which connection an event belongs to. */
 struct ssl_key_t {
 	__u64 ssl;

@@ -112,7 +112,7 @@ class SecretEvent(Event, tag="secret", gc=False):
     label: str
     client_random: str
     secret: str
-    way: Literal["log function"]
+    way: Literal["log function", "structure"]
 
 
 class LossEvent(Event, tag="loss", gc=False):

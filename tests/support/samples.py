@@ -112,3 +112,22 @@ def keylog_line(**fields: int | bytes) -> bytes:
         "secret": bytes(range(64)),
     }
     return pack("secrets", "keylog_event_t", **(values | fields))
+
+
+def master_secret(**fields: int | bytes) -> bytes:
+    """A mastersecret_t of a TLS 1.2 connection of curl, unless the fields say otherwise."""
+    values: dict[str, int | bytes] = {
+        "kind": 7,
+        "library": 7,
+        "timestamp_ns": 5_000_000_000,
+        "pid": 100,
+        "tid": 101,
+        "uid": 1000,
+        "version": 0x0303,
+        "cipher_id": 0xC02F,
+        "comm": b"curl",
+        "client_random": bytes(range(32)),
+        "master_key": bytes(range(48)),
+        "exporter_master_secret": bytes(64),
+    }
+    return pack("secrets", "mastersecret_t", **(values | fields))

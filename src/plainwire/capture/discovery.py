@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from plainwire.capture.key_finder import KeyFinder
+from plainwire.capture.key_attacher import KeyAttacher, KeyPlan
 from plainwire.capture.layout_learner import LayoutLearner, OpenFiles
 from plainwire.decode.records import LibraryFacts
 from plainwire.errors import InputError, PlainwireError
@@ -25,7 +25,6 @@ from plainwire.inspect.loader_cache import cached_libraries
 from plainwire.inspect.tls_library import identify
 from plainwire.kernel.engine import Engine
 from plainwire.layouts.gotls import is_go_program, read_go_tls
-from plainwire.layouts.keylog_function import KeylogFunction
 from plainwire.layouts.library_files import LibraryFiles
 from plainwire.layouts.placements import Placements, find_placements
 from plainwire.modules import Module
@@ -39,15 +38,14 @@ FileIdentity = tuple[int, int]  # device and inode, as fstat(2) tells
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What one file has for the modules, by their names: where programs are attached, the function for key logs.
+    """What one file has for the modules, by their names: where programs are attached, and what captures secrets.
 
-    no_keys: why it has no such function, where it should. loader_…: the dynamic linker's hook.
+    loader_…: the dynamic linker's hook.
     """
 
     build_id: str | None
     placements: dict[str, Placements]
-    keylog_functions: dict[str, KeylogFunction]
-    no_keys: str | None
+    keys: dict[str, KeyPlan]
     loader_offset: int | None
     loader_distance: int
 
@@ -68,7 +66,7 @@ class Discovery:
         *,
         everywhere: bool,
         data: bool,
-        keys: KeyFinder | None,
+        keys: KeyAttacher | None,
         warn: Callable[[str], None],
     ) -> None:
         self._engine = engine
@@ -160,55 +158,50 @@ class Discovery:
             if elf.bits != 64 or elf.machine != platform.machine():
                 self._refuse_foreign(elf, path)
                 return False
-            findings = self._look(elf, identity)
-        through = f"/proc/self/fd/{fd}"  # leads to a deleted file too, and into a container's root
+            through = f"/proc/self/fd/{fd}"  # leads to a deleted file too, and into a container's root
+            findings = self._look(elf, identity, open_files, pid)
         if findings.loader_offset is not None and identity not in self._loaders:
             self._loaders.add(identity)
             self._engine.watch_loader(through, findings.loader_offset, findings.loader_distance)
-        if findings.no_keys:
-            self._warn(f"{path}: its secrets can't be captured: {findings.no_keys}")
         for module in self._modules:
-            placements = findings.placements.get(module.name)
-            keylog_function = findings.keylog_functions.get(module.name)
-            if placements is None and keylog_function is None:
+            placements, keys = findings.placements.get(module.name), findings.keys.get(module.name)
+            if keys is not None and keys.lack:
+                self._warn(f"{path}: its secrets can't be captured: {keys.lack}")
+            if placements is None and (keys is None or not keys.found):
                 continue
             self._attached.add((identity, pid))
             try:
                 if placements is not None:
                     self._engine.attach_library(module, through, placements, self._next_id, pid)
-                if keylog_function is not None:
-                    self._engine.attach_keylog_function(module, through, keylog_function, self._next_id, pid)
+                if self._keys is not None and keys is not None:
+                    self._keys.attach(keys, identity, through, self._next_id, pid)
             except PlainwireError as error:
                 self._warn(f"{path} can't be captured: {error}")
                 continue
             self._learner.learn(module.name, self._next_id, open_files)
             self._new.append(LibraryFacts(self._next_id, module.name, path, findings.build_id))
             self._next_id += 1
-        return bool(findings.placements or findings.keylog_functions)
+        return bool(findings.placements) or any(keys.found for keys in findings.keys.values())
 
-    def _look(self, elf: ElfFile, identity: FileIdentity) -> Findings:
+    def _look(self, elf: ElfFile, identity: FileIdentity, open_files: OpenFiles, pid: int) -> Findings:
         loader = elf.exported([_LOADER_FUNCTION]).get(_LOADER_FUNCTION)
         variable = elf.exported_variable(_LOADER_VARIABLE) if loader else None
         library = identify(elf)
         placements: dict[str, Placements] = {}
-        keylog_functions: dict[str, KeylogFunction] = {}
-        no_keys = None
+        keys: dict[str, KeyPlan] = {}
         for module in self._modules:
             if self._keys is not None:
-                function = self._keys.find(elf, identity, module, library)
-                if isinstance(function, KeylogFunction):
-                    keylog_functions[module.name] = function
-                elif function is not None:
-                    no_keys = function.reason
+                plan = self._keys.plan(elf, identity, module, library, open_files, old_process=pid != 0)
+                if plan is not None:
+                    keys[module.name] = plan
             if library is not None and library.implementation in module.implementations:
                 found = find_placements(module, elf, data=self._data, keys=self._keys is not None)
                 if found.placements:
                     placements[module.name] = found
         return Findings(
-            build_id=elf.build_id if placements or keylog_functions else None,
+            build_id=elf.build_id if placements or keys else None,
             placements=placements,
-            keylog_functions=keylog_functions,
-            no_keys=no_keys,
+            keys=keys,
             loader_offset=elf.file_offset(loader.address) if loader else None,
             loader_distance=variable.address - loader.address if loader and variable else 0,
         )

@@ -13,7 +13,7 @@ DEFAULT_BUFFER_SIZE = 64 << 20
 
 
 Transport = Literal["auto", "ring", "perf"]
-KeysBy = Literal["log"]
+KeysBy = Literal["auto", "log", "structure"]
 
 
 class OptionFields(TypedDict, total=False):
@@ -43,7 +43,8 @@ class CaptureOptions:
     comms: processes of these names. libraries: only these files, whatever they are called. modules: names as
     `plainwire maps` shows them; () means all. command: start it, and capture it and what it starts.
     buffer_size: bytes between kernel and userspace, a power of two. duration: seconds.
-    data: capture plaintext. keys_by: capture the secrets of connections, by the library's own function for key logs.
+    data: capture plaintext. keys_by: capture the secrets of connections, by the library's own function for key
+    logs, by the structures that hold them, or by what is better ("auto").
     userspace_filter: let the kernel send everything and filter here (the reference's mode for kernels before 5.2).
     """
 

@@ -13,6 +13,7 @@ from importlib.metadata import version
 
 from plainwire.capture.command import Command
 from plainwire.capture.discovery import Discovery
+from plainwire.capture.key_attacher import KeyAttacher
 from plainwire.capture.key_finder import KeyFinder
 from plainwire.capture.layout_learner import LayoutLearner
 from plainwire.capture.options import CaptureOptions
@@ -56,6 +57,7 @@ class Session:
         self._wake_reader, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._tracker = ProcessTracker()
         self._last_losses: dict[str, int] = {}
+        self._keys: KeyAttacher | None = None
         self._watched_pipe: int | None = None
 
     def __enter__(self) -> Session:
@@ -99,13 +101,16 @@ class Session:
             self._engine.add_comm(comm)
         self._read_layouts()
         self._learner = LayoutLearner(self._engine)
+        if options.keys_by:
+            finder = KeyFinder(deep=bool(pids or options.libraries))
+            self._keys = KeyAttacher(self._engine, finder, options.keys_by)
         self._discovery = Discovery(
             self._engine,
             self.modules,
             self._learner,
             everywhere=self._follow or not pids,
             data=options.data,
-            keys=KeyFinder(deep=bool(pids or options.libraries)) if options.keys_by else None,
+            keys=self._keys,
             warn=self._warn,
         )
         for module in self.modules:
@@ -113,6 +118,8 @@ class Session:
                 self._warn(lack)
         self._engine.watch_processes()
         self._find_libraries(pids)
+        if self._keys and not self.command:
+            self._keys.attach_old_processes(pids or process.pids())
 
     def _target_flags(self) -> int:
         if self.command:

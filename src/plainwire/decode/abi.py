@@ -26,6 +26,7 @@ PROCESS_EXEC = "EVENT_PROCESS_EXEC"
 PROCESS_FORK = "EVENT_PROCESS_FORK"
 PROCESS_EXIT = "EVENT_PROCESS_EXIT"
 LIBRARIES_CHANGED = "EVENT_LIBRARIES_CHANGED"
+MASTER_SECRET = "EVENT_MASTER_SECRET"
 KEYLOG_LINE = "EVENT_KEYLOG_LINE"
 GO_SECRET = "EVENT_GO_SECRET"
 
@@ -121,6 +122,30 @@ class KeylogEvent(NamedTuple):
     secret: Chars
 
 
+class MasterSecretEvent(NamedTuple):
+    """mastersecret_t"""
+
+    kind: U32
+    library: U32
+    timestamp_ns: U64
+    pid: U32
+    tid: U32
+    uid: U32
+    version: U16
+    cipher_id: U16
+    ssl: U64
+    comm: Chars
+    client_random: Chars
+    master_key: Chars
+    early_secret: Chars
+    handshake_secret: Chars
+    handshake_traffic_hash: Chars
+    server_finished_hash: Chars
+    client_app_traffic_secret: Chars
+    server_app_traffic_secret: Chars
+    exporter_master_secret: Chars
+
+
 class GoSecretEvent(NamedTuple):
     """mastersecret_gotls_t"""
 
@@ -162,6 +187,11 @@ def exec_layout(btf: Btf) -> EventLayout[ExecEvent]:
 def keylog_layout(btf: Btf) -> EventLayout[KeylogEvent]:
     """Raises AbiMismatchError."""
     return compile_layout(KeylogEvent, "keylog_event_t", btf)
+
+
+def master_secret_layout(btf: Btf) -> EventLayout[MasterSecretEvent]:
+    """Raises AbiMismatchError."""
+    return compile_layout(MasterSecretEvent, "mastersecret_t", btf)
 
 
 def go_secret_layout(btf: Btf) -> EventLayout[GoSecretEvent]:

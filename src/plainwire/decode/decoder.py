@@ -27,7 +27,7 @@ from plainwire.decode.records import (
     Settings,
 )
 from plainwire.decode.secrets import KINDS as SECRET_KINDS
-from plainwire.decode.secrets import SecretReader
+from plainwire.decode.secrets import ContradictionError, Secret, SecretReader
 from plainwire.decode.sequences import UNKNOWN, ConnectionTable
 from plainwire.events import AnyEvent, DataEvent, LossEvent, SecretEvent, StatsEvent
 
@@ -43,8 +43,8 @@ class Decoder:
     """A pure function of the records fed so far.
 
     Feed every record of a session, in order. Besides the kernel's counters, losses have the reasons "gap" (numbers of
-    a connection's events jumped), "malformed" (a sample contradicts its structure) and "unknown_kind" (the object does
-    not name this kind of event).
+    a connection's events jumped), "malformed" (a sample contradicts its structure), "unknown_kind" (the object does
+    not name this kind of event) and "contradictory_secrets" (a connection's secrets do not follow from one another).
     """
 
     def __init__(self) -> None:
@@ -326,39 +326,47 @@ class Decoder:
                 self._processes.exit(event.pid)
                 self._pids.discard(event.pid)
         elif kind in SECRET_KINDS:
-            self._secret(kind, sample, last_ns, events)
+            self._take_secrets(kind, sample, last_ns, events)
         elif kind in (abi.SSL_DATA, abi.GO_TLS_DATA):
             events.append(self._loss(last_ns, "malformed", 1))
 
-    def _secret(self, kind: str, sample: bytes, last_ns: int, events: list[AnyEvent]) -> None:
+    def _take_secrets(self, kind: str, sample: bytes, last_ns: int, events: list[AnyEvent]) -> None:
         try:
-            secret = self._secrets.read(kind, sample)
+            secrets = self._secrets.read(kind, sample)
         except SampleError:
             events.append(self._loss(last_ns, "malformed", 1))
-            return
-        comm = self._texts[secret.comm]
-        if self._settings.userspace_filter and not self._wanted(secret.pid, secret.uid, comm):
-            return
+        except ContradictionError:
+            events.append(self._loss(last_ns, "contradictory_secrets", 1))
+        else:
+            events += [self._secret(secret) for secret in secrets if self._wants(secret)]
+
+    def _wants(self, secret: Secret) -> bool:
+        if not self._settings.userspace_filter:
+            return True
+        return self._wanted(secret.pid, secret.uid, self._texts[secret.comm])
+
+    def _secret(self, secret: Secret) -> SecretEvent:
         self._secret_count += 1
+        if secret.pid not in self._pids:
+            self._pids.add(secret.pid)
+            self._process_count += 1
         program = self._processes.at(secret.pid, secret.timestamp_ns)
         module, path = self._libraries.get(secret.library, self._default_library)
-        events.append(
-            SecretEvent(
-                self._clock.text(secret.timestamp_ns),
-                secret.timestamp_ns,
-                module,
-                secret.pid,
-                secret.tid,
-                secret.uid,
-                comm,
-                program.exe,
-                program.cmdline,
-                path,
-                secret.label,
-                secret.client_random.hex(),
-                secret.secret.hex(),
-                secret.way,
-            )
+        return SecretEvent(
+            self._clock.text(secret.timestamp_ns),
+            secret.timestamp_ns,
+            module,
+            secret.pid,
+            secret.tid,
+            secret.uid,
+            self._texts[secret.comm],
+            program.exe,
+            program.cmdline,
+            path,
+            secret.label,
+            secret.client_random.hex(),
+            secret.secret.hex(),
+            secret.way,
         )
 
 

@@ -9,15 +9,19 @@ from typing import Literal, NamedTuple
 
 from plainwire.decode import abi
 from plainwire.decode.btf import Btf
+from plainwire.decode.key_schedule import HASHES, SHA256, SHA384, Hash
 from plainwire.decode.layout import EventLayout, SampleError
 
-Way = Literal["log function"]
+Way = Literal["log function", "structure"]
 
-KINDS = frozenset({abi.KEYLOG_LINE, abi.GO_SECRET})
+KINDS = frozenset({abi.KEYLOG_LINE, abi.MASTER_SECRET, abi.GO_SECRET})
 _LABEL = re.compile(rb"[A-Z][A-Z0-9_]*")
 _RANDOM_SIZE = 32
 # OpenSSL's "RSA" lines name their connection by the start of the encrypted premaster secret.
 _RSA_LABEL, _RSA_RANDOM_SIZE = b"RSA", 8
+_TLS1_3 = 0x0304
+# The cipher suites of TLS 1.3 (RFC 8446, appendix B.4).
+_SUITE_HASHES = {0x1301: SHA256, 0x1302: SHA384, 0x1303: SHA256, 0x1304: SHA256, 0x1305: SHA256}
 
 
 class Secret(NamedTuple):
@@ -35,61 +39,126 @@ class Secret(NamedTuple):
     way: Way
 
 
+class ContradictionError(ValueError):
+    """The secrets of a connection do not follow from one another: the layout by which they were read is wrong."""
+
+
 class SecretReader:
     """Reads samples once the layout of the object that wrote them is known."""
 
     def __init__(self) -> None:
-        self._readers: dict[str, Callable[[bytes], Secret]] = {}
+        self._readers: dict[str, Callable[[bytes], list[Secret]]] = {}
 
     def add_layout(self, btf: Btf) -> None:
         """Raises AbiMismatchError."""
         if btf.struct("keylog_event_t"):
             self._readers[abi.KEYLOG_LINE] = partial(_read_keylog_line, abi.keylog_layout(btf))
+        if btf.struct("mastersecret_t"):
+            self._readers[abi.MASTER_SECRET] = partial(_read_structure, abi.master_secret_layout(btf))
         if btf.struct("mastersecret_gotls_t"):
             self._readers[abi.GO_SECRET] = partial(_read_go_secret, abi.go_secret_layout(btf))
 
-    def read(self, kind: str, sample: bytes) -> Secret:
-        """The secret in a sample of one of KINDS. Raises SampleError for what can be no line of a key log."""
+    def read(self, kind: str, sample: bytes) -> list[Secret]:
+        """The secrets in a sample of one of KINDS.
+
+        Raises SampleError for what can be no line of a key log, ContradictionError for what must be wrong.
+        """
         if kind not in self._readers:
             raise SampleError("no object with this kind of secret is known")
         return self._readers[kind](sample)
 
 
-def _read_keylog_line(layout: EventLayout[abi.KeylogEvent], sample: bytes) -> Secret:
+def _read_keylog_line(layout: EventLayout[abi.KeylogEvent], sample: bytes) -> list[Secret]:
     event = layout.read(sample)
     label = event.label.partition(b"\0")[0]
     random_size = _RSA_RANDOM_SIZE if label == _RSA_LABEL else _RANDOM_SIZE
     if not _LABEL.fullmatch(label) or event.random_len != random_size or not 0 < event.secret_len <= len(event.secret):
         raise SampleError(f"no line of a key log: {label!r}, {event.random_len} and {event.secret_len} bytes")
-    return Secret(
-        event.timestamp_ns,
-        event.pid,
-        event.tid,
-        event.uid,
-        event.library,
-        event.comm,
-        label.decode(),
-        event.client_random[:random_size],
-        event.secret[: event.secret_len],
-        "log function",
-    )
+    return [
+        Secret(
+            event.timestamp_ns,
+            event.pid,
+            event.tid,
+            event.uid,
+            event.library,
+            event.comm,
+            label.decode(),
+            event.client_random[:random_size],
+            event.secret[: event.secret_len],
+            "log function",
+        )
+    ]
 
 
-def _read_go_secret(layout: EventLayout[abi.GoSecretEvent], sample: bytes) -> Secret:
+def _read_go_secret(layout: EventLayout[abi.GoSecretEvent], sample: bytes) -> list[Secret]:
     event = layout.read(sample)
     label = event.label[: event.labellen]
     sound = event.client_random_len == _RANDOM_SIZE and 0 < event.secret_len <= len(event.secret_)
     if not _LABEL.fullmatch(label) or not sound:
         raise SampleError(f"no line of a key log: {label!r}, {event.client_random_len} and {event.secret_len} bytes")
-    return Secret(
-        event.timestamp_ns,
-        event.pid,
-        event.tid,
-        event.uid,
-        event.library,
-        event.comm,
-        label.decode(),
-        event.client_random[:_RANDOM_SIZE],
-        event.secret_[: event.secret_len],
-        "log function",
-    )
+    return [
+        Secret(
+            event.timestamp_ns,
+            event.pid,
+            event.tid,
+            event.uid,
+            event.library,
+            event.comm,
+            label.decode(),
+            event.client_random[:_RANDOM_SIZE],
+            event.secret_[: event.secret_len],
+            "log function",
+        )
+    ]
+
+
+def _read_structure(layout: EventLayout[abi.MasterSecretEvent], sample: bytes) -> list[Secret]:
+    event = layout.read(sample)
+    return [
+        Secret(
+            event.timestamp_ns,
+            event.pid,
+            event.tid,
+            event.uid,
+            event.library,
+            event.comm,
+            label,
+            event.client_random,
+            secret,
+            "structure",
+        )
+        for label, secret in _secrets(event).items()
+    ]
+
+
+def _secrets(event: abi.MasterSecretEvent) -> dict[str, bytes]:
+    """Label -> secret."""
+    if event.version != _TLS1_3:
+        if not any(event.master_key):
+            raise SampleError("a master secret of zeros")
+        return {"CLIENT_RANDOM": event.master_key}
+    suite = _SUITE_HASHES.get(event.cipher_id)
+    for hashed in HASHES if suite is None else (suite,):
+        secrets = _tls13_secrets(event, hashed)
+        if secrets["EXPORTER_SECRET"] == event.exporter_master_secret[: hashed.length]:
+            return secrets
+    raise ContradictionError("the exporter secret does not follow from the handshake secret")
+
+
+def _tls13_secrets(event: abi.MasterSecretEvent, hashed: Hash) -> dict[str, bytes]:
+    """RFC 8446, section 7.1.
+
+    The application's secrets are derived anew instead of taken from the structure, which holds later ones after a key
+    update.
+    """
+    size = hashed.length
+    handshake, master = event.handshake_secret[:size], hashed.next_secret(event.handshake_secret[:size])
+    to_server_hello = event.handshake_traffic_hash[:size]
+    to_server_finished = event.server_finished_hash[:size]
+    return {
+        "CLIENT_HANDSHAKE_TRAFFIC_SECRET": hashed.expand_label(handshake, b"c hs traffic", to_server_hello),
+        "SERVER_HANDSHAKE_TRAFFIC_SECRET": hashed.expand_label(handshake, b"s hs traffic", to_server_hello),
+        "CLIENT_TRAFFIC_SECRET_0": hashed.expand_label(master, b"c ap traffic", to_server_finished),
+        "SERVER_TRAFFIC_SECRET_0": hashed.expand_label(master, b"s ap traffic", to_server_finished),
+        "EXPORTER_SECRET": hashed.expand_label(master, b"exp master", to_server_finished),
+    }

@@ -15,10 +15,8 @@ from plainwire.errors import KernelUnsupportedError
 from plainwire.kernel.bpf_object import BpfObject
 from plainwire.kernel.buffers import EventBuffer, open_buffer
 from plainwire.kernel.features import has_ring_buffer, has_uprobe_multi
-from plainwire.kernel.keylog import pack_keylog_function
 from plainwire.kernel.object_files import PROCESS_BUFFER_SIZE, PROCESS_OBJECT, SHARED_MAPS, object_btf
 from plainwire.kernel.uprobes import Link, attach_first_way, attach_raw_tracepoint, attach_uprobes
-from plainwire.layouts.keylog_function import KeylogFunction
 from plainwire.layouts.layout import Layout
 from plainwire.layouts.packed_layout import pack_layout
 from plainwire.layouts.placements import Placements
@@ -157,12 +155,14 @@ class Engine:
                 lacking.append(f"{message}: {hook.without}")
         return lacking
 
-    def attach_library(self, module: Module, path: str, found: Placements, library: int, pid: int) -> None:
+    def attach_library(
+        self, module: Module, path: str, found: Placements, library: int, pid: int, *, keys: bool = False
+    ) -> None:
         """Attach a module's programs in one file, which is `library` in its events.
 
-        pid: in one process alone, or 0 for every one.
+        pid: in one process alone, or 0 for every one. keys: the programs are those of the module's key_object.
         """
-        loaded = self._modules[module.name]
+        loaded = (self._key_objects if keys else self._modules)[module.name]
         for name, value in found.layouts:
             loaded.map(name).update(struct.pack("=I", library), value)
         groups: dict[tuple[str, bool], set[int]] = defaultdict(set)
@@ -180,22 +180,6 @@ class Engine:
                 pid=pid,
                 multi=self.multi,
             )
-
-    def attach_keylog_function(
-        self, module: Module, path: str, function: KeylogFunction, cookie: int, pid: int
-    ) -> None:
-        """Attach a module's program for secrets at a file's own function for key logs. pid: as in attach_library."""
-        loaded = self._key_objects[module.name]
-        loaded.map("keylog_functions").update(struct.pack("=I", cookie), pack_keylog_function(function))
-        self._links += attach_uprobes(
-            loaded.program("probe_keylog_function"),
-            path,
-            [function.file_offset],
-            cookies=[cookie],
-            at_return=False,
-            pid=pid,
-            multi=self.multi,
-        )
 
     def uses_layouts(self, module: str) -> bool:
         """Whether a module's programs read values out of the library's structures."""

@@ -11,10 +11,11 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from plainwire.decode.key_schedule import HASHES, Hash
+
 from .calls import Library
 from .early_secret import early_secrets, secrets_near
 from .handshake import DESCRIPTOR, TLS1_3, End, handshakes
-from .key_schedule import HASHES, Hash
 from .layout import MAX_OFFSET, Path
 from .memory import ProcessMemory
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .key_schedule import HASHES, Hash
+from plainwire.decode.key_schedule import HASHES, Hash
 
 # How far from the early secret the other secrets are searched, in bytes. 0x2c0 in every OpenSSL from 1.1.1 to 3.5.
 REACH = 0x400

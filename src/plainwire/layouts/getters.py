@@ -39,6 +39,12 @@ def layout_by_getters(files: Sequence[ElfFile], *, single_path_only: bool) -> di
     return _paths(returned, copied)
 
 
+def returned_place(file: ElfFile, address: int) -> Path | None:
+    """The place in its argument's structure from which the function at `address` returns a value, if it is clear."""
+    answers = [value.loads for value in trace(_Readable(file), address).returns]
+    return _only("", answers, single_path_only=False).get("")
+
+
 def _only(name: str, answers: list[tuple[int, ...]], single_path_only: bool) -> dict[str, Path]:
     """{name: path} if the getter's answer is clear.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
 from .layout import MAX_STEPS, Layout
 
@@ -17,5 +18,9 @@ _PATH = struct.Struct(f"=H{MAX_STEPS}H")
 
 def pack_layout(layout: Layout) -> bytes:
     """The value of the map `library_layouts`: what all ways agree on; the rest is marked as not known."""
-    paths = [layout.paths.get(name, ()) for name in FIELDS]
-    return b"".join(_PATH.pack(len(path), *path, *(0,) * (MAX_STEPS - len(path))) for path in paths)
+    return b"".join(pack_path(layout.paths.get(name, ())) for name in FIELDS)
+
+
+def pack_path(path: Sequence[int]) -> bytes:
+    """A struct layout_path_t; without steps it is not known."""
+    return _PATH.pack(len(path), *path, *(0,) * (MAX_STEPS - len(path)))

@@ -62,7 +62,8 @@ class Module:
     bpf_object: bpf/NAME.bpf.c. key_object: the object that sends the secrets of connections, if it is one of its own;
     loaded when keys are wanted. implementations: the TLS implementations that it serves, by the names of
     plainwire.inspect.tls_library. hooks: of functions with a C interface, found by symbols; required: those of
-    which a file must define at least one to be attached. go_hooks: instead, for Go programs.
+    which a file must define at least one to be attached. go_hooks: instead, for Go programs. key_hooks: programs of
+    key_object that read secrets from the library's structures.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Module:
     go_hooks: tuple[GoHook, ...] = ()
     kernel_hooks: tuple[KernelHook, ...] = ()
     key_object: str | None = None
+    key_hooks: tuple[Hook, ...] = ()
 
     @property
     def sends_secrets(self) -> bool:

@@ -12,6 +12,11 @@ MODULE = Module(
     purpose="plaintext of OpenSSL, BoringSSL, LibreSSL and AWS-LC",
     bpf_object="openssl",
     key_object="secrets",
+    key_hooks=(
+        *(Hook(function, "probe_secrets") for function in ("SSL_read", "SSL_read_ex", "SSL_write", "SSL_write_ex")),
+        Hook("SSL_shutdown", "probe_secrets"),
+        Hook("SSL_free", "probe_secrets_free"),
+    ),
     implementations=frozenset({"OpenSSL", "BoringSSL", "LibreSSL", "AWS-LC"}),
     required=frozenset({"SSL_read", "SSL_write", "SSL_read_ex", "SSL_write_ex"}),
     hooks=(

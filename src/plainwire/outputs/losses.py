@@ -20,6 +20,11 @@ LOSSES = {
     "process_events": ("process event", "their buffer was full", "names of short-lived processes may be missing"),
     "malformed": ("sample", "against the structure of their kind", "a bug of plainwire, or a damaged recording"),
     "unknown_kind": ("sample", "of a kind unknown here", "the version that made the recording can read it"),
+    "contradictory_secrets": (
+        "connection",
+        "its secrets do not follow from one another, so none was written",
+        "plainwire misreads this library's structures, and --keys-by log does without",
+    ),
     "gap": ("event", "found by the numbers of a connection's events", "the headers say where"),
 }
 

@@ -10,7 +10,7 @@ import click
 
 from plainwire.capture.api import Capture
 from plainwire.capture.command import sudo_caller
-from plainwire.capture.options import DEFAULT_BUFFER_SIZE, CaptureOptions
+from plainwire.capture.options import DEFAULT_BUFFER_SIZE, CaptureOptions, KeysBy
 from plainwire.cli.live import LiveRun
 from plainwire.cli.memory import keep_freed_memory
 from plainwire.cli.messages import say
@@ -32,6 +32,12 @@ PATH = click.Path(path_type=Path)
 @click.option("--module", "modules", multiple=True, metavar="NAME", help="Only this module (see `plainwire maps`).")
 @output_options
 @click.option("--record", type=PATH, metavar="FILE", help="Also keep the raw events, for `plainwire read`.")
+@click.option(
+    "--keys-by",
+    type=click.Choice(["auto", "log", "structure"]),
+    default="auto",
+    help="How secrets are got: the library's own key log function, its connections' structures, or what is better.",
+)
 @click.option("--no-data", is_flag=True, help="Capture no plaintext: with --keylog, secrets alone.")
 @click.option("--duration", type=click.FloatRange(0, min_open=True), metavar="S", help="End after so many seconds.")
 @click.option("--max-events", type=click.IntRange(1), metavar="N", help="End after so many data events.")
@@ -44,6 +50,7 @@ PATH = click.Path(path_type=Path)
 def command(
     record: Path | None,
     keylog: Path | None,
+    keys_by: KeysBy,
     no_data: bool,
     command: tuple[str, ...],
     **chosen: Any,
@@ -57,7 +64,7 @@ def command(
     owner = (caller.uid, caller.gid) if caller else None
     if no_data and keylog is None and record is None:
         raise InputError("--no-data leaves nothing to capture: add --keylog FILE")
-    chosen |= {"data": not no_data, "keys_by": "log" if keylog else None}
+    chosen |= {"data": not no_data, "keys_by": keys_by if keylog else None}
     shown = {name: chosen.pop(name) for name in ("as_hex", "as_json", "out")}
     outputs = open_outputs(**shown, keylog=keylog, owner=owner)
     options = CaptureOptions(command=command, **chosen)
