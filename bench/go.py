@@ -1,8 +1,8 @@
 """What capture adds to a Write and a Read of a Go program, over empty probes on the same instructions.
 
 Three copies of a program that talks to itself over TLS in memory, which take turns as in bench/cost.py. The empty
-probes stand where a pair would: behind the stack check and on the RETs. Then: how long it takes to find the places of probes
-in the largest Go program that a wheel was found to ship.
+probes stand where a pair would: behind the stack check and on the RETs. Then: how long it takes to find the places of
+probes in the largest Go program that a wheel was found to ship.
 """
 
 from __future__ import annotations
