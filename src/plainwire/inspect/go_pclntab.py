@@ -18,6 +18,7 @@ from plainwire.inspect.elf_relocations import Pointers
 # The first word of the table -> the first Go version that writes it.
 _MAGICS = {0xFFFFFFFB: (1, 2), 0xFFFFFFFA: (1, 16), 0xFFFFFFF0: (1, 18), 0xFFFFFFF1: (1, 20)}
 _SECTIONS = (".gopclntab", ".data.rel.ro.gopclntab")
+_NEIGHBOURHOOD = 1 << 18  # bytes
 _MIN_SIZE = 8 + 8 * 8  # the longest header
 _POINTER_SIZE = 8
 # runtime.moduledata, from Go 1.16 on, begins with pcHeader, five slices and ftab; then findfunctab, minpc, maxpc, text.
@@ -63,6 +64,7 @@ class Pclntab:
             raise InputError(f"{elf.name}: its Go function table is damaged")
         self._pointers = Pointers(elf)
         self._text: int | None = None
+        self._last_name = self._last_description = 0
 
     @classmethod
     def find(cls, elf: ElfFile) -> Pclntab | None:
@@ -136,26 +138,33 @@ class Pclntab:
 
     def _name_offsets(self, name: bytes) -> Iterator[int]:
         """Where the name stands, counted as functions refer to it. It may also be the end of a longer name."""
-        end = self._header.names_end
-        at = self._data.find(name + b"\0", self._header.names_at, end)
-        while at >= 0:
+        for at in self._places(name + b"\0", self._header.names_at, self._header.names_end, self._last_name):
+            self._last_name = at
             yield at - self._header.names_at
-            at = self._data.find(name + b"\0", at + 1, end)
 
     def _indices(self, name_offset: int) -> Iterator[int]:
         """Indices of the functions with this name: of every function, the name's offset follows the entry."""
         wanted = struct.pack("<i", name_offset)
         before = 4 if self._compact else 8
         start = self._header.functions_at
+        described = start + self._header.function_count * 2 * before  # descriptions follow the index
         # Format 1.2 counts its offsets from the table's start, all others from the index of functions.
         counted_from = 0 if self.format == (1, 2) else start
-        at = self._data.find(wanted, start)
-        while at >= 0:
+        for at in self._places(wanted, described, len(self._data), self._last_description):
             if at % 4 == start % 4:
                 index = self._index_of(at - before - counted_from)
                 if index is not None:
+                    self._last_description = at
                     yield index
-            at = self._data.find(wanted, at + 1)
+
+    def _places(self, wanted: bytes, start: int, end: int, near: int) -> Iterator[int]:
+        """Where bytes stand in a part of the table, first around `near`: the functions of a package are neighbours."""
+        around = (max(start, near - _NEIGHBOURHOOD), min(end, near + _NEIGHBOURHOOD))
+        for low, high in (around, (start, end)):
+            at = self._data.find(wanted, low, high) if low < high else -1
+            while at >= 0:
+                yield at
+                at = self._data.find(wanted, at + 1, high)
 
     def _index_of(self, offset: int) -> int | None:
         """The function whose description stands at `offset`, if there is one."""
