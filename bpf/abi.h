@@ -153,6 +153,7 @@ struct mastersecret_gotls_t {
 };
 
 #define MAX_GO_SOCKET_ITABS 4
+#define GO_KEY_LABELS 5 /* those of go_key_labels in bpf/gotls.bpf.c */
 #define NO_OFFSET 0xffffffff
 
 /* What differs between Go programs: value of the map go_layouts. Addresses are as linked. */
@@ -160,8 +161,9 @@ struct go_layout_t {
 	__u64 text_base; /* the address of an instruction less its offset in the file */
 	/* The first word of a net.Conn that holds a TCP or Unix socket is one of these; the rest are 0. */
 	__u64 socket_itabs[MAX_GO_SOCKET_ITABS];
-	__u32 version_offset; /* of `vers` in tls.Conn; NO_OFFSET where not known */
-	__u32 parked_reads;   /* 1: the arguments of a read stand in the caller's frame until it returns */
+	__u64 key_labels[GO_KEY_LABELS]; /* where the program has the labels of key logs; 0 where not known */
+	__u32 version_offset;		 /* of `vers` in tls.Conn; NO_OFFSET where not known */
+	__u32 parked_reads;		 /* 1: the arguments of a read stand in the caller's frame until it returns */
 };
 
 /* Which call of Go's (*Conn).Read. */

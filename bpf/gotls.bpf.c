@@ -198,6 +198,12 @@ static __always_inline int send_go(struct pt_regs *ctx, __u64 conn, __u64 buf, _
 	return send_data(ctx, state, &call, type, length);
 }
 
+/* RFC 9850; in the order of layouts/gotls.py. */
+const char go_key_labels[GO_KEY_LABELS][GO_LABEL_SIZE] = {
+	"CLIENT_RANDOM",	   "CLIENT_HANDSHAKE_TRAFFIC_SECRET", "SERVER_HANDSHAKE_TRAFFIC_SECRET",
+	"CLIENT_TRAFFIC_SECRET_0", "SERVER_TRAFFIC_SECRET_0",
+};
+
 #define RECORD_TYPE_APPLICATION_DATA 23 /* RFC 8446, section 5.1 */
 
 /* func (c *Conn) writeRecordLocked(typ recordType, data []byte) (int, error) */
@@ -323,6 +329,29 @@ int probe_go_close_stack(struct pt_regs *ctx)
 }
 
 /* func (c *Config) writeKeyLog(label string, clientRandom, secret []byte) error: called also where nobody wants it */
+static __always_inline bool read_label(struct pt_regs *ctx, struct mastersecret_gotls_t *event, __u64 label)
+{
+	__u64 cookie = bpf_get_attach_cookie(ctx);
+	__u32 library = (__u32)cookie;
+	struct go_layout_t *layout;
+	__u64 bias;
+
+	if (!bpf_probe_read_user(event->label, event->labellen & (GO_LABEL_SIZE - 1), (void *)label))
+		return true;
+	/* A constant of the program, which may never have looked at it itself: its page is not in memory then. */
+	layout = bpf_map_lookup_elem(&go_layouts, &library);
+	if (!layout)
+		return false;
+	bias = PT_REGS_IP(ctx) - (cookie >> 32) - layout->text_base;
+	for (int i = 0; i < GO_KEY_LABELS; i++) {
+		if (layout->key_labels[i] && layout->key_labels[i] + bias == label) {
+			bpf_probe_read_kernel(event->label, GO_LABEL_SIZE, go_key_labels[i]);
+			return true;
+		}
+	}
+	return false;
+}
+
 static __always_inline int write_key_log(struct pt_regs *ctx, bool registers)
 {
 	__u64 label_len = argument(ctx, registers, 2), random_len = argument(ctx, registers, 4);
@@ -331,7 +360,7 @@ static __always_inline int write_key_log(struct pt_regs *ctx, bool registers)
 
 	if (!is_wanted())
 		return 0;
-	if (label_len > GO_LABEL_SIZE || random_len > GO_SECRET_SIZE || secret_len > GO_SECRET_SIZE)
+	if (label_len >= GO_LABEL_SIZE || random_len > GO_SECRET_SIZE || secret_len > GO_SECRET_SIZE)
 		return 0;
 	event.kind = EVENT_GO_SECRET;
 	event.library = (__u32)bpf_get_attach_cookie(ctx);
@@ -343,7 +372,7 @@ static __always_inline int write_key_log(struct pt_regs *ctx, bool registers)
 	event.client_random_len = random_len;
 	event.secret_len = secret_len;
 	read_process_comm(event.comm);
-	if (bpf_probe_read_user(event.label, label_len, (void *)argument(ctx, registers, 1)) ||
+	if (!read_label(ctx, &event, argument(ctx, registers, 1)) ||
 	    bpf_probe_read_user(event.client_random, random_len, (void *)argument(ctx, registers, 3)) ||
 	    bpf_probe_read_user(event.secret_, secret_len, (void *)argument(ctx, registers, 6))) {
 		count_loss(LOSS_UNREADABLE, 1);

@@ -14,12 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from plainwire.inspect.process import children
 from tests.conftest import RunPlainwire
 from tests.support import go
 from tests.support.certificate import Certificate
 from tests.support.plainwire import Capture, Event, plainwire
 from tests.support.processes import free_port, running
 from tests.support.servers import Server
+from tests.support.streams import bytes_of
 
 pytestmark = pytest.mark.bpf
 
@@ -199,15 +201,10 @@ def test_go_client_and_nginx(run_plainwire: RunPlainwire, nginx: Server) -> None
     capture.stop()
     (asked,) = streams(capture.events(), client, "write", "local").values()
     assert asked == b"GET / HTTP/1.0\r\n\r\n"
-    heard = [
-        base64.b64decode(e["data"]) for e in capture.events("data") if e["direction"] == "read" and e["pid"] != client
-    ]
-    assert b"".join(heard) == asked
+    (worker,) = children(nginx.pid)
+    assert bytes_of(capture.events(), worker, "read") == [asked]
     (answered,) = streams(capture.events(), client, "read", "local").values()
-    said = [
-        base64.b64decode(e["data"]) for e in capture.events("data") if e["direction"] == "write" and e["pid"] != client
-    ]
-    assert b"".join(said) == answered
+    assert bytes_of(capture.events(), worker, "write") == [answered]
 
 
 def test_curl_and_go_server(run_plainwire: RunPlainwire, certificate: Certificate) -> None:

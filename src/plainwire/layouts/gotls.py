@@ -18,6 +18,14 @@ READ = "crypto/tls.(*Conn).Read"
 WRITE = "crypto/tls.(*Conn).Write"
 WRITE_RECORD = "crypto/tls.(*Conn).writeRecordLocked"
 WRITE_KEY_LOG = "crypto/tls.(*Config).writeKeyLog"
+# What crypto/tls calls writeKeyLog with; in the order of bpf/gotls.bpf.c.
+KEY_LABELS = (
+    b"CLIENT_RANDOM",
+    b"CLIENT_HANDSHAKE_TRAFFIC_SECRET",
+    b"SERVER_HANDSHAKE_TRAFFIC_SECRET",
+    b"CLIENT_TRAFFIC_SECRET_0",
+    b"SERVER_TRAFFIC_SECRET_0",
+)
 CLOSE = "crypto/tls.(*Conn).Close"
 _HOOKED = (READ, WRITE_RECORD, WRITE_KEY_LOG, CLOSE)
 
@@ -34,8 +42,8 @@ class GoTls:
 
     bodies: function -> where its work begins, after its stack check. returns: function -> its RETs. version_offset: of
     `vers` in tls.Conn. parked_reads: the arguments of a read stand in its caller's frame until it returns.
-    socket_itabs: the values that the type word of a net.Conn has for TCP and Unix sockets. problems: what is missing
-    and what that means, for people.
+    socket_itabs: the values that the type word of a net.Conn has for TCP and Unix sockets. key_labels: where KEY_LABELS
+    stand, 0 where that is not clear. problems: what is missing and what that means, for people.
     """
 
     build: BuildInfo | None
@@ -46,6 +54,7 @@ class GoTls:
     parked_reads: bool
     version_offset: int | None
     socket_itabs: tuple[int, ...]
+    key_labels: tuple[int, ...]
     problems: tuple[str, ...]
 
 
@@ -89,6 +98,7 @@ def read_go_tls(elf: ElfFile) -> GoTls:
         parked_reads=abi == "stack" or read.keeps_buffer_above_frame(),
         version_offset=version_offset,
         socket_itabs=itabs,
+        key_labels=tuple(_only_place(elf, table, label) for label in KEY_LABELS),
         problems=tuple(problems),
     )
 
@@ -102,6 +112,21 @@ def _require_tls(elf: ElfFile, table: Pclntab, functions: dict[str, GoFunction])
     if len(missing) == 1:
         raise InputError(f"{elf.name}: {missing[0]} is not in this program: the linker removed it, or it was inlined")
     raise InputError(f"{elf.name}: a Go program without crypto/tls: it has nothing to capture")
+
+
+def _only_place(elf: ElfFile, table: Pclntab, text: bytes) -> int:
+    """The address of a constant text; 0 where it stands in several places or in none."""
+    places = []
+    for segment in elf.loaded_segments:
+        if segment.executable or segment.writable or not segment.file_size:
+            continue
+        data = elf.read_file(segment.offset, segment.file_size)
+        at = data.find(text)
+        while at >= 0:
+            if segment.address + at not in table.addresses:
+                places.append(segment.address + at)
+            at = data.find(text, at + 1)
+    return places[0] if len(places) == 1 else 0
 
 
 def _socket_itabs(elf: ElfFile, table: Pclntab, functions: dict[str, GoFunction]) -> tuple[int, ...]:

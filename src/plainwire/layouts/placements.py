@@ -95,4 +95,5 @@ def _go_layout(go: GoTls, text_base: int) -> bytes:
     """struct go_layout_t of bpf/abi.h"""
     itabs = [*go.socket_itabs[:_MAX_GO_SOCKET_ITABS], *[0] * _MAX_GO_SOCKET_ITABS][:_MAX_GO_SOCKET_ITABS]
     version = _NO_OFFSET if go.version_offset is None else go.version_offset
-    return struct.pack(f"=Q{_MAX_GO_SOCKET_ITABS}QII", text_base, *itabs, version, go.parked_reads)
+    form = f"=Q{_MAX_GO_SOCKET_ITABS}Q{len(go.key_labels)}QII"
+    return struct.pack(form, text_base, *itabs, *go.key_labels, version, go.parked_reads)
