@@ -43,7 +43,7 @@ class Round:
     read_mean: int
 
 
-def _measure(program: Dialogue, size: int) -> Round:
+def measure(program: Dialogue, size: int) -> Round:
     measured = Round(*program.ask(size, CALLS))
     time.sleep(REST_S)
     return measured
@@ -69,7 +69,7 @@ def main() -> None:
             stack.callback(program.close)
             programs[variant] = program
         for size, most in GOALS.items():
-            variants = {name: partial(_measure, programs[name], size) for name in VARIANTS}
+            variants = {name: partial(measure, programs[name], size) for name in VARIANTS}
             results = interleaved(ROUNDS, variants)
             for function, read in _FUNCTIONS.items():
                 _print_row(f"{size:6} B {function:10}", {name: [read(r) for r in results[name]] for name in VARIANTS})
