@@ -14,7 +14,7 @@ from plainwire.outputs.hexdump import hexdump
 from plainwire.outputs.payload import show_payload
 from plainwire.outputs.style import COLOUR, PLAIN, Style
 from plainwire.outputs.text import TextFormat
-from tests.support.events import data_event, loss_event, stats_event
+from tests.support.events import data_event, loss_event, secret_event, stats_event
 
 DATE = "━━ 2026-02-03, times are UTC\n"
 START = "━━ 16:03:05.123456Z  "
@@ -168,3 +168,7 @@ def test_hex_dumps_hold_every_byte_and_nothing_else(data: bytes, offset: int) ->
     assert b"".join(bytes.fromhex(row[10:58]) for row in rows) == data
     assert [int(row[:8], 16) for row in rows] == list(range(offset, offset + len(data), 16))
     assert "".join(row[60:] for row in rows).isprintable()
+
+
+def test_secrets_are_not_for_the_screen() -> None:
+    assert TextFormat(lambda _: b"", PLAIN).encode([secret_event()]) == b""
