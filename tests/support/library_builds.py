@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -38,13 +39,12 @@ def from_npm(package: str, name: str) -> Path:
 
 
 def _download(command: list[str], folder: Path) -> None:
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{command[0]} is not installed")
     _CACHE.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
     partial.mkdir()
-    try:
-        finished = subprocess.run(command, cwd=partial, capture_output=True, text=True, timeout=250, check=False)
-    except FileNotFoundError:
-        pytest.skip(f"{command[0]} is not installed")
+    finished = subprocess.run(command, cwd=partial, capture_output=True, text=True, timeout=250, check=False)
     if finished.returncode != 0:
         partial.rmdir()
         pytest.skip(f"{command[-1]} can't be downloaded: {finished.stderr.strip()[-200:]}")
