@@ -51,7 +51,7 @@ class Pointers:
     def _in_place(self, wanted: bytes, writable: bool, without: range) -> list[int]:
         found = []
         significant = wanted.rstrip(b"\0") or wanted  # zeros at its end are everywhere, and would slow the search down
-        for address, data in self._data(writable, without):
+        for address, data in self.data(writable, without):
             at = _find_aligned(data, significant, 0, 8, remainder=-address % 8)
             while at >= 0:
                 if data[at : at + 8] == wanted:
@@ -59,8 +59,8 @@ class Pointers:
                 at = _find_aligned(data, significant, at + 1, 8, remainder=-address % 8)
         return found
 
-    def _data(self, writable: bool, without: range) -> list[tuple[int, bytes]]:
-        """Address and bytes of what is searched; kept, since several pointers are looked for."""
+    def data(self, writable: bool, without: range) -> list[tuple[int, bytes]]:
+        """Address and bytes of writable memory or of constants; kept, since several things are looked for in it."""
         key = (writable, without)
         if key not in self._searched:
             parts = []

@@ -81,7 +81,8 @@ def read_go_tls(elf: ElfFile) -> GoTls:
     if not read.returns:
         raise InputError(f"{elf.name}: {READ} has no RET instruction")
     version_offset = GoCode(elf, functions[WRITE]).version_offset() if WRITE in functions else None
-    itabs = _socket_itabs(elf, table, functions)
+    pointers = Pointers(elf)
+    itabs = _socket_itabs(pointers, table, functions)
     problems = []
     if WRITE_KEY_LOG not in functions:
         problems.append("no keys: writeKeyLog is not in this program (the linker removed it, or it was inlined)")
@@ -98,7 +99,7 @@ def read_go_tls(elf: ElfFile) -> GoTls:
         parked_reads=abi == "stack" or read.keeps_buffer_above_frame(),
         version_offset=version_offset,
         socket_itabs=itabs,
-        key_labels=tuple(_only_place(elf, table, label) for label in KEY_LABELS),
+        key_labels=tuple(_only_place(pointers, table, label) for label in KEY_LABELS),
         problems=tuple(problems),
     )
 
@@ -114,27 +115,22 @@ def _require_tls(elf: ElfFile, table: Pclntab, functions: dict[str, GoFunction])
     raise InputError(f"{elf.name}: a Go program without crypto/tls: it has nothing to capture")
 
 
-def _only_place(elf: ElfFile, table: Pclntab, text: bytes) -> int:
+def _only_place(pointers: Pointers, table: Pclntab, text: bytes) -> int:
     """The address of a constant text; 0 where it stands in several places or in none."""
     places = []
-    for segment in elf.loaded_segments:
-        if segment.executable or segment.writable or not segment.file_size:
-            continue
-        data = elf.read_file(segment.offset, segment.file_size)
+    for address, data in pointers.data(False, table.addresses):
         at = data.find(text)
         while at >= 0:
-            if segment.address + at not in table.addresses:
-                places.append(segment.address + at)
+            places.append(address + at)
             at = data.find(text, at + 1)
     return places[0] if len(places) == 1 else 0
 
 
-def _socket_itabs(elf: ElfFile, table: Pclntab, functions: dict[str, GoFunction]) -> tuple[int, ...]:
+def _socket_itabs(pointers: Pointers, table: Pclntab, functions: dict[str, GoFunction]) -> tuple[int, ...]:
     """Addresses of the itabs of (net.Conn, socket type): pairs of an interface and a type, one in a program.
 
     An itab is known by its methods, so this depends on no layout of Go's type descriptors.
     """
-    pointers = Pointers(elf)
     found = []
     for conn in _SOCKET_TYPES:
         methods = {slot: functions.get(f"{conn}.{method}") for method, slot in _METHODS.items()}
