@@ -30,14 +30,17 @@ struct {
 } target_comms SEC(".maps") PURPOSE("the process names to capture");
 
 /* The process's name is its first thread's; threads may have names of their own. */
-static __always_inline void read_process_comm(char comm[TASK_COMM_LEN])
+static __always_inline void read_comm_of(struct task_struct *task, char comm[TASK_COMM_LEN])
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-
 	BPF_CORE_READ_INTO((char (*)[TASK_COMM_LEN])comm, task, group_leader, comm);
 }
 
-static __always_inline bool is_target(__u32 pid, __u32 uid)
+static __always_inline void read_process_comm(char comm[TASK_COMM_LEN])
+{
+	read_comm_of((struct task_struct *)bpf_get_current_task(), comm);
+}
+
+static __always_inline bool is_target_task(struct task_struct *task, __u32 pid, __u32 uid)
 {
 	if (less52)
 		return true;
@@ -52,10 +55,15 @@ static __always_inline bool is_target(__u32 pid, __u32 uid)
 	if (filter_comms) {
 		struct comm_key_t key = {};
 
-		read_process_comm(key.comm);
+		read_comm_of(task, key.comm);
 		return bpf_map_lookup_elem(&target_comms, &key) != NULL;
 	}
 	return true;
+}
+
+static __always_inline bool is_target(__u32 pid, __u32 uid)
+{
+	return is_target_task((struct task_struct *)bpf_get_current_task(), pid, uid);
 }
 
 #endif

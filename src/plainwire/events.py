@@ -115,6 +115,40 @@ class SecretEvent(Event, tag="secret", gc=False):
     way: Literal["log function", "structure"]
 
 
+class PacketEvent(Event, tag="packet", gc=False):
+    """A packet on one interface, with its VLAN tags.
+
+    pid, uid, comm, container: of the process that sent or receives it. `length` is the bytes on the wire, of which
+    `data` may hold fewer. link_type: LINKTYPE_* of the pcap formats; 1: begins with an Ethernet header, 101: with IP's.
+    """
+
+    KIND: ClassVar[str] = "packet"
+
+    interface: str
+    link_type: int
+    direction: Literal["in", "out"]
+    pid: int | None
+    uid: int | None
+    comm: str | None
+    container: str | None
+    length: int
+    data: bytes
+
+
+class InterfaceEvent(Event, tag="interface", gc=False):
+    """An interface on which packets are captured: when that begins, and at the end of the capture with its counts.
+
+    packets: those that were to be captured, lost ones included.
+    """
+
+    KIND: ClassVar[str] = "interface"
+
+    interface: str
+    link_type: int
+    packets: int
+    lost: int
+
+
 class LossEvent(Event, tag="loss", gc=False):
     """Something did not reach the output.
 
@@ -142,8 +176,10 @@ class StatsEvent(Event, tag="stats", gc=False):
     processes: int
     connections: int
     secrets: int
+    packets: int
+    packets_unattributed: int  # of these: the process is not known
     losses: dict[str, int]
     complete: bool  # False: the recording was cut short
 
 
-AnyEvent = DataEvent | SecretEvent | LossEvent | StatsEvent
+AnyEvent = DataEvent | SecretEvent | PacketEvent | InterfaceEvent | LossEvent | StatsEvent

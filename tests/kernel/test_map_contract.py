@@ -12,7 +12,7 @@ import pytest
 
 from plainwire.decode.btf import Btf, BtfType
 from plainwire.decode.maps import MapDeclaration, map_declarations
-from plainwire.kernel.object_files import PROCESS_OBJECT, object_btf, object_path
+from plainwire.kernel.object_files import PACKET_MODULE, PACKET_OBJECTS, PROCESS_OBJECT, object_btf, object_path
 from plainwire.modules import all_modules
 
 MACHINES = ["x86_64", "aarch64"]
@@ -119,6 +119,30 @@ FACTS = [
         {"label": 32, "client_random": 64, "secret_": 64},
     ),
     Fact("gotls", "gte_context_gen", "PERCPU_ARRAY", "u32", "go_tls_event", 1, "go_tls_event"),
+    Fact(
+        "tc",
+        "skb_events",
+        "PERF_EVENT_ARRAY",
+        "u32",
+        "u32",
+        10240,
+        "skb_data_event_t",
+        ("ts", "pid", "comm", "len", "ifindex"),
+        {"comm": 16},
+    ),
+    Fact("tc", "skb_data_buffer_heap", "PERCPU_ARRAY", "u32", "skb_data_event_t", 1, "skb_data_event_t"),
+    Fact(
+        "tc",
+        "network_map",
+        "LRU_HASH",
+        "net_id_t",
+        "net_ctx_t",
+        10240,
+        "net_id_t",
+        ("protocol", "src_ip4", "dst_ip4", "src_ip6", "dst_ip6", "src_port", "dst_port"),
+        {"src_ip4": 4, "src_ip6": 16},
+    ),
+    Fact("tc", "network_map", "LRU_HASH", "net_id_t", "net_ctx_t", 10240, "net_ctx_t", ("pid", "uid", "comm")),
 ]
 ENUMS = {
     "openssl": {"ssl_data_event_type": {"kSSLRead": 0, "kSSLWrite": 1}},
@@ -130,7 +154,7 @@ PACKED = {"connect_event_t"}
 
 def maps_of(module: str, machine: str) -> dict[str, tuple[MapDeclaration, Btf]]:
     found = {}
-    for name in all_modules()[module].objects:
+    for name in PACKET_OBJECTS if module == PACKET_MODULE else all_modules()[module].objects:
         btf = Btf(object_btf(object_path(name, machine)))
         found.update({declaration.name: (declaration, btf) for declaration in map_declarations(btf)})
     return found
@@ -167,7 +191,7 @@ def events_of(btf: Btf) -> list[BtfType]:
     return [entry for entry in btf.types if entry.members and entry.members[0].name == "kind"]
 
 
-@pytest.mark.parametrize("name", OBJECTS)
+@pytest.mark.parametrize("name", [*OBJECTS, *PACKET_OBJECTS])
 def test_both_machines_lay_events_out_alike(name: str) -> None:
     """So that a recording made on one is read on the other by the same code."""
     first, second = (Btf(object_btf(object_path(name, machine))) for machine in MACHINES)

@@ -10,10 +10,10 @@ from plainwire.decode.btf import Btf
 from plainwire.decode.maps import map_declarations
 from plainwire.kernel.bpf_object import BpfObject
 from plainwire.kernel.map_memory import map_bytes, possible_cpus
-from plainwire.kernel.object_files import PROCESS_OBJECT, object_btf
+from plainwire.kernel.object_files import PACKET_OBJECTS, PROCESS_OBJECT, object_btf
 from plainwire.modules import all_modules
 
-OBJECTS = [PROCESS_OBJECT, *(name for module in all_modules().values() for name in module.objects)]
+OBJECTS = [PROCESS_OBJECT, *PACKET_OBJECTS, *(name for module in all_modules().values() for name in module.objects)]
 
 
 @pytest.mark.bpf

@@ -13,15 +13,14 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.utils import RawPcapNgReader
 
-from plainwire.decode.packets import PacketProcess
 from plainwire.errors import InputError
 from plainwire.outputs.pcapng import LINKTYPE_ETHERNET, LINKTYPE_RAW, PcapngWriter, packet_options
 from plainwire.outputs.pcapng_files import PcapngFiles
 from tests.support.tls_exchange import exchange
 
 START_NS = 1_764_000_000_123_456_789
-CURL = PacketProcess(1234, 1235, 1000, "curl")
-SERVER = PacketProcess(77, 0, 0, "a b\x1b[31m", "9f86d081884c")
+CURL = (1234, 1000, "curl", None)
+SERVER = (77, 0, "a b\x1b[31m", "9f86d081884c")
 
 
 def tshark(path: Path, *fields: str, options: tuple[str, ...] = ()) -> list[list[str]]:
@@ -44,9 +43,9 @@ def test_tshark_sees_each_packet_with_its_interface_time_direction_and_process(t
         assert writer.interface("lo", LINKTYPE_ETHERNET) == 0
         assert writer.interface("tun0", LINKTYPE_RAW, snaplen=64, capture_filter="udp port 53") == 1
         for number, data in enumerate(packets):
-            writer.packet(0, START_NS + number, data, len(data), packet_options(CURL, True))
-        writer.packet(1, START_NS + 10**9, packets[0][14:40], 900, packet_options(SERVER, False, "one note"))
-        writer.packet(1, START_NS + 10**9, packets[0][14:], 28, packet_options(None, False))
+            writer.packet(0, START_NS + number, data, len(data), packet_options(*CURL, True))
+        writer.packet(1, START_NS + 10**9, packets[0][14:40], 900, packet_options(*SERVER, False, "one note"))
+        writer.packet(1, START_NS + 10**9, packets[0][14:], 28, packet_options(None, None, None, None, False))
         writer.statistics(0, START_NS, received=8, dropped=3)
         writer.flush()
 
@@ -72,8 +71,8 @@ def test_tshark_sees_each_packet_with_its_interface_time_direction_and_process(t
 
 
 def test_process_and_thread_stand_in_the_option_that_the_specification_has_for_them() -> None:
-    # Code 8, 8 bytes, pid and tid; the last 4 bytes are the end mark.
-    assert packet_options(CURL, True)[-16:] == bytes.fromhex("08000800 d2040000 d3040000 00000000")
+    # Code 8, 8 bytes, pid and tid (0: not known); the last 4 bytes are the end mark.
+    assert packet_options(*CURL, True)[-16:] == bytes.fromhex("08000800 d2040000 00000000 00000000")
 
 
 def test_interface_statistics_tell_what_is_missing(tmp_path: Path) -> None:
@@ -97,7 +96,7 @@ def test_a_file_that_was_cut_anywhere_is_read_up_to_the_cut(tmp_path: Path) -> N
     files = PcapngFiles(path, "plainwire")
     files.interface("lo", LINKTYPE_ETHERNET)
     for _ in range(3):
-        files.packet(0, START_NS, udp(100), 142, packet_options(CURL, True))
+        files.packet(0, START_NS, udp(100), 142, packet_options(*CURL, True))
     files.close()
     whole = path.read_bytes()
     third = len(whole) // 4

@@ -58,6 +58,8 @@ def stats_event(**changes: Any) -> StatsEvent:
         "processes": 1,
         "connections": 3,
         "secrets": 0,
+        "packets": 0,
+        "packets_unattributed": 0,
         "losses": {},
         "complete": True,
     }

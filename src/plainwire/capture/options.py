@@ -10,6 +10,7 @@ from typing import Literal, Self, TypedDict, Unpack
 from plainwire.decode.records import Settings
 
 DEFAULT_BUFFER_SIZE = 64 << 20
+DEFAULT_SNAPLEN = 262144
 
 
 Transport = Literal["auto", "ring", "perf"]
@@ -33,6 +34,9 @@ class OptionFields(TypedDict, total=False):
     userspace_filter: bool
     data: bool
     keys_by: KeysBy | None
+    interfaces: Iterable[str]
+    packet_filter: str
+    snaplen: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +49,8 @@ class CaptureOptions:
     buffer_size: bytes between kernel and userspace, a power of two. duration: seconds.
     data: capture plaintext. keys_by: capture the secrets of connections, by the library's own function for key
     logs, by the structures that hold them, or by what is better ("auto").
+    interfaces: capture packets on these too; "any" is all. packet_filter: only those that match, in the syntax of
+    pcap-filter(7). snaplen: bytes of each packet.
     userspace_filter: let the kernel send everything and filter here (the reference's mode for kernels before 5.2).
     """
 
@@ -62,6 +68,9 @@ class CaptureOptions:
     userspace_filter: bool = False
     data: bool = True
     keys_by: KeysBy | None = None
+    interfaces: tuple[str, ...] = ()
+    packet_filter: str = ""
+    snaplen: int = DEFAULT_SNAPLEN
 
     @classmethod
     def of(cls, **fields: Unpack[OptionFields]) -> Self:

@@ -17,6 +17,7 @@ from plainwire.capture.key_attacher import KeyAttacher
 from plainwire.capture.key_finder import KeyFinder
 from plainwire.capture.layout_learner import LayoutLearner
 from plainwire.capture.options import CaptureOptions
+from plainwire.capture.packets import PacketRecords
 from plainwire.capture.processes import ProcessTracker
 from plainwire.decode import abi
 from plainwire.decode.btf import Btf
@@ -51,6 +52,7 @@ class Session:
         self.options = options
         self.modules = _chosen_modules(options.modules)
         self.command: Command | None = None
+        self.packets: PacketRecords | None = None
         self._warn = warn
         self._follow = options.follow or bool(options.command)
         self._stopped = False
@@ -117,6 +119,8 @@ class Session:
             for lack in self._engine.attach_kernel_hooks(module):
                 self._warn(lack)
         self._engine.watch_processes()
+        if options.interfaces:
+            self.packets = PacketRecords(self._engine, options, self._warn)
         self._find_libraries(pids)
         if self._keys and not self.command:
             self._keys.attach_old_processes(pids or process.pids())
@@ -172,6 +176,8 @@ class Session:
         for module, btf in self._engine.layouts():
             yield Layout(module, btf)
         yield _clock()
+        if self.packets:
+            yield from self.packets.begin()
         if self.command:
             self.command.release()
         yield from self._capture(started, deadline)
@@ -181,6 +187,8 @@ class Session:
         while more:
             samples, more = self._engine.data.drain(final=True)
             yield from self._samples(samples)
+        if self.packets:
+            yield from self.packets.finish()
         yield from self._losses()
         yield End(time.monotonic_ns())
 
@@ -197,6 +205,10 @@ class Session:
                     poll.register(self._watched_pipe, 0)  # EPOLLERR is always told
         if self._engine.data.wakeup_fd is not None:
             busy.register(self._engine.data.wakeup_fd, select.EPOLLIN)
+        if self.packets:
+            busy.register(self.packets.interfaces_fd, select.EPOLLIN)
+            if self.packets.wakeup_fd is not None:
+                busy.register(self.packets.wakeup_fd, select.EPOLLIN)
         next_clock, next_losses, pause_until, unreported = started + _CLOCK_PERIOD_NS, started, 0, False
         while not self._stopped:
             now = time.monotonic_ns()
@@ -213,12 +225,15 @@ class Session:
             if now < pause_until:
                 continue
             samples, more = self._engine.data.drain()
+            packets, more_packets = self.packets.drain() if self.packets else ([], False)
+            if (samples or packets) and now >= next_clock:
+                yield _clock()
+                next_clock = now + _CLOCK_PERIOD_NS
             if samples:
-                if now >= next_clock:
-                    yield _clock()
-                    next_clock = now + _CLOCK_PERIOD_NS
                 yield from self._samples(samples)
                 unreported = True
+            yield from packets
+            more = more or more_packets
             if unreported and now >= next_losses:
                 yield from self._losses()
                 unreported, next_losses = False, now + _LOSSES_PERIOD_NS
@@ -229,6 +244,9 @@ class Session:
     def _patience(self, now: int, deadline: int | None, next_losses: int | None) -> float:
         """Seconds to wait at most; -1 for ever."""
         moments = [moment for moment in (deadline, next_losses) if moment is not None]
+        moment = self.packets.next_moment(now) if self.packets else None
+        if moment is not None:
+            moments.append(moment)
         if self._engine.data.wakeup_fd is None:
             moments.append(now + int(_PERF_PERIOD_S * 1e9))
         return max(0.0, (min(moments) - now) / 1e9) if moments else -1
@@ -291,6 +309,8 @@ class Session:
         learner = getattr(self, "_learner", None)
         if learner is not None:
             learner.close()
+        if self.packets:
+            self.packets.close()
         engine = getattr(self, "_engine", None)
         if engine is not None:
             engine.close()

@@ -47,6 +47,8 @@ class LiveRun:
         where = f"{files} TLS librar{'y' if files == 1 else 'ies'}"
         if files == 0:
             where = "no TLS library yet; waiting for a process that loads one"
+        if self._session.packets:
+            where += f"; packets of {', '.join(self._session.packets.interface_names) or 'no interface yet'}"
         say(f"capturing ({where}); Ctrl-C ends it", prefix=False)
         options = self._session.options
         names = _process_names() if options.comms else set()
@@ -70,7 +72,7 @@ class LiveRun:
             return
         if stats:
             say(summary(stats, style_for(_STDERR)), prefix=False)
-            if stats.events == 0 and stats.secrets == 0:
+            if stats.events == 0 and stats.secrets == 0 and not self._session.packets:
                 self._explain_nothing()
 
     def _explain_nothing(self) -> None:

@@ -29,6 +29,8 @@ LIBRARIES_CHANGED = "EVENT_LIBRARIES_CHANGED"
 MASTER_SECRET = "EVENT_MASTER_SECRET"
 KEYLOG_LINE = "EVENT_KEYLOG_LINE"
 GO_SECRET = "EVENT_GO_SECRET"
+PACKET = "EVENT_PACKET"
+SOCKET_OWNER = "EVENT_SOCKET_OWNER"
 
 # enum ssl_data_flag
 SSL_DATA_TRUNCATED = 1
@@ -164,6 +166,38 @@ class GoSecretEvent(NamedTuple):
     secret_: Chars
 
 
+class SkbDataEvent(NamedTuple):
+    """skb_data_event_t; the packet follows"""
+
+    kind: U32
+    ifindex: U32
+    ts: U64
+    pid: U32
+    uid: U32
+    len: U32
+    captured_len: U32
+    vlan_protocol: U16
+    vlan_tci: U16
+    flags: U32
+    comm: Chars
+
+
+class SocketOwnerEvent(NamedTuple):
+    """socket_owner_event_t"""
+
+    kind: U32
+    protocol: U32
+    timestamp_ns: U64
+    local_address: Chars
+    remote_address: Chars
+    local_port: U16
+    remote_port: U16
+    pid: U32
+    uid: U32
+    wanted: U32
+    comm: Chars
+
+
 def ssl_data_layout(btf: Btf) -> EventLayout[SslDataEvent]:
     """Raises AbiMismatchError."""
     return compile_layout(SslDataEvent, "ssl_data_event_t", btf)
@@ -197,6 +231,16 @@ def master_secret_layout(btf: Btf) -> EventLayout[MasterSecretEvent]:
 def go_secret_layout(btf: Btf) -> EventLayout[GoSecretEvent]:
     """Raises AbiMismatchError."""
     return compile_layout(GoSecretEvent, "mastersecret_gotls_t", btf)
+
+
+def skb_data_layout(btf: Btf) -> EventLayout[SkbDataEvent]:
+    """Raises AbiMismatchError."""
+    return compile_layout(SkbDataEvent, "skb_data_event_t", btf)
+
+
+def socket_owner_layout(btf: Btf) -> EventLayout[SocketOwnerEvent]:
+    """Raises AbiMismatchError."""
+    return compile_layout(SocketOwnerEvent, "socket_owner_event_t", btf)
 
 
 def event_kinds(btf: Btf) -> dict[str, int]:

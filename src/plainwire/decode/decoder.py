@@ -13,15 +13,20 @@ from plainwire.decode.clock import SECOND, WallClock
 from plainwire.decode.ends import Ends
 from plainwire.decode.layout import EventLayout, SampleError
 from plainwire.decode.names import Texts, bio_types, tls_versions
+from plainwire.decode.packets import PacketDecoder
 from plainwire.decode.processes import ProcessTable
 from plainwire.decode.records import (
     AnyRecord,
     Clock,
+    ContainerFacts,
     End,
     Header,
+    InterfaceCounters,
+    InterfaceFacts,
     Layout,
     LibraryFacts,
     Losses,
+    Packets,
     ProcessFacts,
     Samples,
     Settings,
@@ -58,6 +63,7 @@ class Decoder:
         self._processes = ProcessTable()
         self._connections = ConnectionTable()
         self._ends = Ends()
+        self._packets = PacketDecoder(self._clock, self._wanted_packet)
         self._libraries: dict[int, tuple[str, str | None]] = {}
         self._default_library: tuple[str, str | None] = ("", None)
         self._texts, self._versions, self._bio_types = Texts(), tls_versions(), bio_types()
@@ -82,6 +88,10 @@ class Decoder:
             ProcessFacts: self._add_process,
             LibraryFacts: self._add_library,
             Layout: self._add_layout,
+            Packets: self._read_packets,
+            InterfaceFacts: self._add_interface,
+            ContainerFacts: self._add_container,
+            InterfaceCounters: self._add_interface_counters,
             Header: self._begin,
             End: self._end,
         }
@@ -117,6 +127,7 @@ class Decoder:
         if btf.struct("process_event_t"):
             self._process_layout = abi.process_layout(btf)
         self._secrets.add_layout(btf)
+        self._packets.add_layout(btf)
         return []
 
     def _set_clock(self, record: Clock) -> list[AnyEvent]:
@@ -145,12 +156,33 @@ class Decoder:
         self._losses[reason] += count
         return LossEvent(self._clock.text(timestamp_ns), timestamp_ns, reason, count)
 
+    def _add_interface(self, record: InterfaceFacts) -> list[AnyEvent]:
+        return self._packets.add_interface(record, self._last_ns)
+
+    def _add_container(self, record: ContainerFacts) -> list[AnyEvent]:
+        self._packets.add_container(record)
+        return []
+
+    def _add_interface_counters(self, record: InterfaceCounters) -> list[AnyEvent]:
+        lost = self._packets.add_counters(record)
+        return [self._loss(record.timestamp_ns, "packet_buffer_full", lost)] if lost else []
+
+    def _read_packets(self, record: Packets) -> list[AnyEvent]:
+        events, malformed = self._packets.read(record)
+        if malformed:
+            events.append(self._loss(record.timestamp_ns, "malformed", malformed))
+        return events
+
+    def _wanted_packet(self, pid: int, uid: int, comm: str) -> bool:
+        return not self._settings.userspace_filter or self._wanted(pid, uid, comm)
+
     def _end(self, record: End) -> list[AnyEvent]:
         return self._stats(record.timestamp_ns, complete=True)
 
     def _stats(self, timestamp_ns: int, *, complete: bool) -> list[AnyEvent]:
         self._done = self.finished = True
         return [
+            *self._packets.finish(timestamp_ns),
             StatsEvent(
                 time=self._clock.text(timestamp_ns),
                 timestamp_ns=timestamp_ns,
@@ -160,9 +192,11 @@ class Decoder:
                 processes=self._process_count,
                 connections=self._connections.count,
                 secrets=self._secret_count,
+                packets=self._packets.count,
+                packets_unattributed=self._packets.unattributed,
                 losses=dict(self._losses),
                 complete=complete,
-            )
+            ),
         ]
 
     def _samples(self, record: Samples) -> list[AnyEvent]:

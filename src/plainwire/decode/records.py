@@ -82,10 +82,55 @@ class Losses(Record, tag="losses", frozen=True):
     counters: dict[str, int]
 
 
+class InterfaceFacts(Record, tag="interface", frozen=True):
+    """An interface on which packets are captured from now on. link_type: LINKTYPE_* of the pcap formats."""
+
+    ifindex: int
+    name: str
+    link_type: int
+
+
+class ContainerFacts(Record, tag="container", frozen=True):
+    """The container that a process runs in."""
+
+    pid: int
+    container: str
+
+
+class Packets(Record, tag="packets", frozen=True):
+    """Samples of the packet buffer, in its order; `timestamp_ns` is when it was read (CLOCK_MONOTONIC).
+
+    Comes without samples too: time has passed, and packets that were held back can be given out.
+    """
+
+    timestamp_ns: int
+    samples: list[bytes]
+
+
+class InterfaceCounters(Record, tag="interface_counters", frozen=True):
+    """For each interface, by index: packets that were to be captured, and how many of them were lost."""
+
+    timestamp_ns: int
+    counters: dict[int, tuple[int, int]]
+
+
 class End(Record, tag="end", frozen=True):
     """The capture ended in order."""
 
     timestamp_ns: int
 
 
-AnyRecord = Header | Layout | Clock | LibraryFacts | ProcessFacts | Samples | Losses | End
+AnyRecord = (
+    Header
+    | Layout
+    | Clock
+    | LibraryFacts
+    | ProcessFacts
+    | Samples
+    | Losses
+    | InterfaceFacts
+    | ContainerFacts
+    | Packets
+    | InterfaceCounters
+    | End
+)

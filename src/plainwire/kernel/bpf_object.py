@@ -6,7 +6,7 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -90,13 +90,17 @@ class BpfObject:
                 lib.bpf_program__set_expected_attach_type(program, BPF_TRACE_UPROBE_MULTI)
             program = lib.bpf_object__next_program(self._object, program)
 
-    def load_only(self, name: str) -> None:
-        """Load one program, not the others."""
-        wanted = self.program(name)
+    def choose_programs(self, names: Collection[str]) -> None:
+        """Let `load` load these programs and no others."""
+        wanted = [self.program(name) for name in names]
         program = lib.bpf_object__next_program(self._object, ffi.NULL)
         while program != ffi.NULL:
-            lib.bpf_program__set_autoload(program, program == wanted)
+            lib.bpf_program__set_autoload(program, program in wanted)
             program = lib.bpf_object__next_program(self._object, program)
+
+    def load_only(self, name: str) -> None:
+        """Load one program, not the others."""
+        self.choose_programs((name,))
         self.load()
 
     def load(self) -> None:

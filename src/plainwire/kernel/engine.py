@@ -16,6 +16,7 @@ from plainwire.kernel.bpf_object import BpfObject
 from plainwire.kernel.buffers import EventBuffer, open_buffer
 from plainwire.kernel.features import has_ring_buffer, has_uprobe_multi
 from plainwire.kernel.object_files import PROCESS_BUFFER_SIZE, PROCESS_OBJECT, SHARED_MAPS, object_btf
+from plainwire.kernel.packets import PacketCapture, PacketOptions
 from plainwire.kernel.uprobes import Link, attach_first_way, attach_raw_tracepoint, attach_uprobes
 from plainwire.layouts.layout import Layout
 from plainwire.layouts.packed_layout import pack_layout
@@ -80,6 +81,7 @@ class Engine:
         self.data: EventBuffer = open_buffer(buffer_size, ring=ring)
         self.processes: EventBuffer = open_buffer(PROCESS_BUFFER_SIZE, ring=ring)
         self._links: list[Link] = []
+        self._filters_processes = not filters.in_userspace and filters != Filters()
         self._constants = {**filters.constants(), "use_ring": int(ring)}
         self._process_object = self._load(PROCESS_OBJECT, self.processes, share=False)
         self._target_pids = self._process_object.map("target_pids")
@@ -114,6 +116,20 @@ class Engine:
         """Modules by name, with the BTF of events that they send."""
         loaded = (*self._modules.items(), *self._key_objects.items())
         return [(name, object_btf(opened.path)) for name, opened in loaded]
+
+    def capture_packets(self, options: PacketOptions, buffer_size: int) -> PacketCapture:
+        """Load what captures packets, with the filters for processes of this engine; nothing is attached yet.
+
+        buffer_size: bytes for packets, a power of two.
+        """
+        return PacketCapture(
+            options,
+            constants=self._constants,
+            shared_maps={name: self._process_object.map(name) for name in SHARED_MAPS},
+            filter_processes=self._filters_processes,
+            buffer_size=buffer_size,
+            ring=self.data.is_ring,
+        )
 
     def watch_processes(self) -> None:
         """From now on, process events come."""

@@ -67,7 +67,20 @@ ffi.cdef(
                              const char *func_name; };
     struct bpf_link *bpf_program__attach_uprobe_opts(const struct bpf_program *program, int pid, const char *path,
                                                      size_t offset, const struct bpf_uprobe_opts *opts);
+    struct bpf_link *bpf_program__attach_cgroup(const struct bpf_program *program, int cgroup_fd);
+    struct bpf_link *bpf_program__attach_iter(const struct bpf_program *program, const void *opts);
+    int bpf_link__fd(const struct bpf_link *link);
     int bpf_link__destroy(struct bpf_link *link);
+    int bpf_iter_create(int link_fd);
+
+    struct bpf_tc_hook { size_t sz; int ifindex; int attach_point; __u32 parent; size_t :0; };
+    struct bpf_tc_opts { size_t sz; int prog_fd; __u32 flags; __u32 prog_id; __u32 handle; __u32 priority;
+                         size_t :0; };
+    int bpf_tc_hook_create(struct bpf_tc_hook *hook);
+    int bpf_tc_hook_destroy(struct bpf_tc_hook *hook);
+    int bpf_tc_attach(const struct bpf_tc_hook *hook, struct bpf_tc_opts *opts);
+    int bpf_tc_detach(const struct bpf_tc_hook *hook, const struct bpf_tc_opts *opts);
+
     int libbpf_probe_bpf_map_type(int map_type, const void *opts);
 
     struct ring_buffer;

@@ -10,6 +10,7 @@ _BPF_F_NO_PREALLOC = 1  # <linux/bpf.h>
 # Of 6.18 on x86-64; other kernels differ by some tens of bytes.
 _BPF_ARRAY = 312  # kernel/bpf/arraymap.c: struct bpf_array
 _BPF_HTAB = 896  # kernel/bpf/hashtab.c: struct bpf_htab
+_LOCAL_STORAGE = 448  # include/linux/bpf_local_storage.h: struct bpf_local_storage_map
 _HTAB_ELEM = 48  # struct htab_elem, before key and value
 _BUCKET = 16
 _POINTER = 8
@@ -29,7 +30,7 @@ def map_bytes(declaration: MapDeclaration, cpus: int) -> int | None:
     """
     entries, value_size = declaration.max_entries, _round_up(declaration.value_size)
     match declaration.type:
-        case "PERF_EVENT_ARRAY":
+        case "PERF_EVENT_ARRAY" | "PROG_ARRAY":
             return _BPF_ARRAY + entries * _POINTER
         case "ARRAY":
             return _BPF_ARRAY + entries * value_size
@@ -42,6 +43,8 @@ def map_bytes(declaration: MapDeclaration, cpus: int) -> int | None:
             element = _HTAB_ELEM + _round_up(declaration.key_size) + value_size
             spare = 0 if kind == "LRU_HASH" else cpus  # an element a CPU, for updates of a full map
             return buckets + element * (entries + spare) + spare * _POINTER
+        case "SK_STORAGE":  # a value lies with its socket
+            return _LOCAL_STORAGE + _BUCKET * max(2, 1 << (cpus - 1).bit_length())
     return None
 
 

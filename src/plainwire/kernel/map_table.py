@@ -7,7 +7,14 @@ import msgspec
 from plainwire.decode.btf import Btf
 from plainwire.decode.maps import MapDeclaration, map_declarations
 from plainwire.kernel.map_memory import map_bytes
-from plainwire.kernel.object_files import PROCESS_OBJECT, SHARED_MAPS, object_btf, object_path
+from plainwire.kernel.object_files import (
+    PACKET_MODULE,
+    PACKET_OBJECTS,
+    PROCESS_OBJECT,
+    SHARED_MAPS,
+    object_btf,
+    object_path,
+)
 from plainwire.modules import all_modules
 
 EVENT_MAP = "PERF_EVENT_ARRAY"
@@ -35,17 +42,22 @@ class MapRow(msgspec.Struct):
     purpose: str
 
 
+_BUFFERS = {PROCESS_OBJECT: "processes", PACKET_MODULE: "packets"}
+
+
 def map_table(cpus: int) -> list[MapRow]:
     """In the order of modules, objects and their sources; "processes" is what serves all modules. cpus: possible ones.
 
     Raises PlainwireError where an object is missing.
     """
     objects = [(module.name, name) for module in all_modules().values() for name in module.objects]
+    objects += [(PACKET_MODULE, name) for name in PACKET_OBJECTS]
     rows: dict[tuple[str, str], MapRow] = {}
     for module, name in [*objects, (PROCESS_OBJECT, PROCESS_OBJECT)]:
         for declaration in map_declarations(Btf(object_btf(object_path(name)))):
             shared = name != PROCESS_OBJECT and declaration.name in SHARED_MAPS
-            place = (module, declaration.name if shared else f"{name}/{declaration.name}")
+            once = shared or module == PACKET_MODULE
+            place = (module, declaration.name if once else f"{name}/{declaration.name}")
             rows.setdefault(place, _row(module, declaration, cpus, shared=shared))
     return list(rows.values())
 
@@ -63,6 +75,6 @@ def _row(module: str, declaration: MapDeclaration, cpus: int, *, shared: bool) -
         max_entries=declaration.max_entries,
         bytes=None if shared or is_event_map else map_bytes(declaration, cpus),
         shared_with=PROCESS_OBJECT if shared else None,
-        buffer=None if not is_event_map else "processes" if module == PROCESS_OBJECT else "data",
+        buffer=None if not is_event_map else _BUFFERS.get(module, "data"),
         purpose=declaration.purpose,
     )

@@ -11,6 +11,9 @@ from plainwire.inspect.elf import ElfFile
 OBJECTS = Path(__file__).resolve().parent.parent / "bpf_objects"
 # The object that is always loaded, first.
 PROCESS_OBJECT = "processes"
+# The module that captures packets, and its objects. They share their maps.
+PACKET_MODULE = "tc"
+PACKET_OBJECTS = ("tc", "packet_owners")
 # Maps that the other objects have too, which are then its own.
 SHARED_MAPS = ("target_pids", "target_comms", "loss_counters")
 

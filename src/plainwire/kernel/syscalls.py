@@ -13,7 +13,10 @@ BPF_PROG_LOAD = 5
 BPF_LINK_CREATE = 28
 BPF_TRACE_UPROBE_MULTI = 48
 _SYS_BPF = {"x86_64": 321, "aarch64": 280}[platform.machine()]
+BPF_TCX_INGRESS = 46
+BPF_TCX_EGRESS = 47
 _BPF_F_UPROBE_MULTI_RETURN = 1
+_BPF_F_BEFORE = 8
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -76,3 +79,14 @@ def link_uprobe_multi(
         64,
     )
     return bpf(BPF_LINK_CREATE, attributes, f"attach probes to {path}")
+
+
+def link_tcx(program_fd: int, ifindex: int, attach_type: int) -> int:
+    """Attach a classifier to an interface, before all others (Linux 6.6). attach_type: BPF_TCX_*.
+
+    Returns the link's descriptor; the classifier goes when it is closed, at the latest with this process.
+    """
+    attributes = ctypes.create_string_buffer(
+        struct.pack("=IIII", program_fd, ifindex, attach_type, _BPF_F_BEFORE).ljust(64, b"\0"), 64
+    )
+    return bpf(BPF_LINK_CREATE, attributes, f"attach a classifier to interface {ifindex}")

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pybase64
 
-from plainwire.events import AnyEvent, DataEvent
+from plainwire.events import AnyEvent, DataEvent, PacketEvent
 from plainwire.outputs.clean import escape_json, without_surrogates
 
 _LARGE = 1024  # bytes of payload from which pybase64 (SIMD) gains more than the event's copy costs
@@ -23,7 +23,7 @@ class JsonFormat:
     def encode(self, events: Sequence[AnyEvent]) -> bytes:
         """The lines of `events`, each ended by \\n."""
         prepared = [
-            _with_base64(event) if isinstance(event, DataEvent) and len(event.data) >= _LARGE else event
+            _with_base64(event) if isinstance(event, DataEvent | PacketEvent) and len(event.data) >= _LARGE else event
             for event in events
         ]
         try:
@@ -35,7 +35,7 @@ class JsonFormat:
         return escape_json(lines.decode()).encode()
 
 
-def _with_base64(event: DataEvent) -> DataEvent:
+def _with_base64(event: DataEvent | PacketEvent) -> DataEvent | PacketEvent:
     return msgspec.structs.replace(event, data=msgspec.Raw(b'"%b"' % pybase64.b64encode(event.data)))
 
 

@@ -25,6 +25,7 @@ LOSSES = {
         "its secrets do not follow from one another, so none was written",
         "plainwire misreads this library's structures, and --keys-by log does without",
     ),
+    "packet_buffer_full": ("packet", "the packet buffer was full", "--snaplen or a packet filter lose less"),
     "gap": ("event", "found by the numbers of a connection's events", "the headers say where"),
 }
 
@@ -44,6 +45,8 @@ def summary(stats: StatsEvent, style: Style = PLAIN) -> str:
     if stats.secrets:
         amount += f", {counted(stats.secrets, 'secret')}"
     lines = [f"captured {amount} of {origin} in {stats.duration_ns / 1e9:.1f} s"]
+    if stats.packets:
+        lines.append(_packets(stats))
     losses = {reason: count for reason, count in stats.losses.items() if count}
     lines += [f"{style.alarm}lost {loss_sentence(reason, count)}{style.reset}" for reason, count in losses.items()]
     if not losses:
@@ -51,3 +54,11 @@ def summary(stats: StatsEvent, style: Style = PLAIN) -> str:
     if not stats.complete:
         lines.append(f"{style.alarm}the recording was cut short: this is what came before the cut{style.reset}")
     return "\n".join(lines)
+
+
+def _packets(stats: StatsEvent) -> str:
+    known = stats.packets - stats.packets_unattributed
+    percent = 100 * known / stats.packets
+    # Rounded down: 100 % would be wrong while one is missing.
+    share = "all" if known == stats.packets else f"{int(percent * 10) / 10:.1f} %"
+    return f"{counted(stats.packets, 'packet')}, of which {share} with their process"

@@ -12,8 +12,6 @@ from functools import lru_cache
 from platform import machine, release, system
 from typing import Final
 
-from plainwire.decode.packets import PacketProcess
-
 LINKTYPE_ETHERNET: Final = 1
 LINKTYPE_RAW: Final = 101
 """Begins with the IPv4 or IPv6 header: interfaces without a link-layer header."""
@@ -119,23 +117,25 @@ class PcapngWriter:
 
 
 @lru_cache(maxsize=4096)
-def packet_options(process: PacketProcess | None, outgoing: bool, note: str | None = None) -> bytes:
+def packet_options(
+    pid: int | None, uid: int | None, comm: str | None, container: str | None, outgoing: bool, note: str | None = None
+) -> bytes:
     """What is known of a packet beside its bytes, as options of its block.
 
     The comment reads `pid=1234 uid=1000 container=9f… comm=curl`; the name stands last since it may hold spaces.
-    `epb_processid_threadid` repeats the numbers for programs. A packet whose process is not known says so.
+    `epb_processid_threadid` repeats the pid for programs. A packet whose process is not known says so.
     """
-    if process is None:
+    if pid is None:
         comment = "process unknown"
     else:
-        container = f"container={process.container} " if process.container else ""
-        comment = f"pid={process.pid} uid={process.uid} {container}comm={_printable(process.comm)}"
+        within = f"container={container} " if container else ""
+        comment = f"pid={pid} uid={uid} {within}comm={_printable(comm or '')}"
     options = _text_option(_COMMENT, comment)
     if note:
         options += _text_option(_COMMENT, note)
     options += _option(_EPB_FLAGS, _LENGTH.pack(_OUTBOUND if outgoing else _INBOUND))
-    if process is not None:
-        options += _option(_EPB_PROCESS_THREAD, struct.pack("<II", process.pid, process.tid))
+    if pid is not None:
+        options += _option(_EPB_PROCESS_THREAD, struct.pack("<II", pid, 0))  # thread 0: not known
     return _options(options)
 
 

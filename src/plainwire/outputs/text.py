@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import PurePosixPath
 
-from plainwire.events import AnyEvent, Connection, DataEvent, LossEvent, SecretEvent, StatsEvent
+from plainwire.events import AnyEvent, Connection, DataEvent, LossEvent
 from plainwire.outputs.clean import MARK, clean_name
 from plainwire.outputs.losses import loss_sentence
 from plainwire.outputs.style import Style
@@ -37,7 +37,9 @@ class TextFormat:
         """The text of `events`, in whole lines."""
         parts: list[bytes] = []
         for event in events:
-            if isinstance(event, StatsEvent | SecretEvent):  # the summary and the key log, which go elsewhere
+            if not isinstance(
+                event, DataEvent | LossEvent
+            ):  # others have outputs of their own: summary, key log, pcapng
                 continue
             if not event.time.startswith(self._date):
                 self._date = event.time[:10]

@@ -10,18 +10,30 @@ import click
 
 from plainwire.capture.api import Capture
 from plainwire.capture.command import sudo_caller
-from plainwire.capture.options import DEFAULT_BUFFER_SIZE, CaptureOptions, KeysBy
+from plainwire.capture.options import DEFAULT_BUFFER_SIZE, DEFAULT_SNAPLEN, CaptureOptions, KeysBy
 from plainwire.cli.live import LiveRun
 from plainwire.cli.memory import keep_freed_memory
 from plainwire.cli.messages import say
 from plainwire.cli.options import BufferSize
-from plainwire.cli.outputs import open_outputs, output_options
+from plainwire.cli.outputs import OUTPUT_OPTIONS, open_outputs, output_options
 from plainwire.errors import InputError
 
 PATH = click.Path(path_type=Path)
 
 
-@click.command(context_settings={"ignore_unknown_options": False})
+class ExpressionAndCommand(click.Command):
+    """Takes words before `--` as a packet filter and those after it as the command to run."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        words, separator, command = list(args), "--" in args, []
+        if separator:
+            words, command = args[: args.index("--")], args[args.index("--") + 1 :]
+        rest = super().parse_args(ctx, words)
+        ctx.params["command"] = tuple(command)
+        return rest
+
+
+@click.command(cls=ExpressionAndCommand)
 @click.option("--pid", "pids", type=click.IntRange(1), multiple=True, metavar="N", help="Only this process.")
 @click.option("--follow", is_flag=True, help="With --pid: also the processes that it starts from now on.")
 @click.option("--uid", type=click.IntRange(0), metavar="N", help="Only processes of this user.")
@@ -46,28 +58,48 @@ PATH = click.Path(path_type=Path)
     "--buffer-size", type=BufferSize(), default=DEFAULT_BUFFER_SIZE, metavar="SIZE", help="Of the event buffer; 64M."
 )
 @click.option("--userspace-filter", is_flag=True, help="Filter here instead of in the kernel.")
-@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.option(
+    "-i", "--interface", "interfaces", multiple=True, metavar="NAME", help="Capture packets there too; any: everywhere."
+)
+@click.option(
+    "--snaplen", type=click.IntRange(1), default=DEFAULT_SNAPLEN, metavar="N", help="Bytes of each packet; all."
+)
+@click.argument("expression", nargs=-1, metavar="[EXPRESSION] [-- COMMAND...]")
 def command(
     record: Path | None,
-    keylog: Path | None,
     keys_by: KeysBy,
     no_data: bool,
     command: tuple[str, ...],
+    expression: tuple[str, ...],
     **chosen: Any,
 ) -> None:
     """Show what programs send and receive over TLS.
 
     With -- COMMAND it starts the command, shows it and what it starts, and passes its exit status on.
+
+    With -i it captures packets too, for --pcapng; EXPRESSION chooses among them, in the syntax of tcpdump.
     """
+    shown = {name: chosen.pop(name) for name in OUTPUT_OPTIONS}
+    packet_filter = " ".join(expression)
+    _check_packets(chosen["interfaces"], packet_filter, shown["pcapng"])
     keep_freed_memory()
     caller = sudo_caller()
     owner = (caller.uid, caller.gid) if caller else None
-    if no_data and keylog is None and record is None:
-        raise InputError("--no-data leaves nothing to capture: add --keylog FILE")
-    chosen |= {"data": not no_data, "keys_by": keys_by if keylog else None}
-    shown = {name: chosen.pop(name) for name in ("as_hex", "as_json", "out")}
-    outputs = open_outputs(**shown, keylog=keylog, owner=owner)
-    options = CaptureOptions(command=command, **chosen)
+    pcapng, keylog = shown["pcapng"], shown["keylog"]
+    if no_data and not (pcapng or keylog or record):
+        raise InputError("--no-data leaves nothing to capture: add --keylog FILE or --pcapng FILE")
+    chosen |= {"data": not no_data, "keys_by": keys_by if keylog or pcapng else None}
+    outputs = open_outputs(**shown, owner=owner, snaplen=chosen["snaplen"], packet_filter=packet_filter)
+    options = CaptureOptions(command=command, packet_filter=packet_filter, **chosen)
     with Capture(options, record=record, owner=owner, warn=say) as capture:
         status = LiveRun(capture, outputs).until_end()
     sys.exit(status)
+
+
+def _check_packets(interfaces: tuple[str, ...], packet_filter: str, pcapng: Path | None) -> None:
+    if packet_filter and not interfaces:
+        raise InputError(
+            f"{packet_filter!r} is taken for a packet filter, which needs -i; a command to run stands after --"
+        )
+    if pcapng and not interfaces:
+        raise InputError("--pcapng needs to know where to capture packets: -i NAME, or -i any")

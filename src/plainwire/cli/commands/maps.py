@@ -13,7 +13,7 @@ from plainwire.kernel.map_table import MapRow, map_table
 from plainwire.kernel.object_files import PROCESS_BUFFER_SIZE
 from plainwire.outputs.style import style_for
 
-_BUFFERS = {"data": DEFAULT_BUFFER_SIZE, "processes": PROCESS_BUFFER_SIZE}
+_BUFFERS = {"data": DEFAULT_BUFFER_SIZE, "processes": PROCESS_BUFFER_SIZE, "packets": DEFAULT_BUFFER_SIZE}
 
 
 @click.command()
@@ -54,7 +54,7 @@ def _print(rows: list[MapRow], cpus: int, total: int) -> None:
         print(f"  {_line(line, widths)}")
     print(
         f"\nevents: kept in a buffer that is shared: {_size(_BUFFERS['data'])} for the data of all modules"
-        f" (--buffer-size), {_size(_BUFFERS['processes'])} for processes.\n"
+        f" (--buffer-size), as much for packets (-i), {_size(_BUFFERS['processes'])} for processes.\n"
         "  Declared as perf arrays, these maps become ring buffers where the kernel has them (Linux 5.8).\n"
         f"In all {_size(total)} on {cpus} CPUs, when every module is loaded."
     )
