@@ -8,7 +8,7 @@ struct {
 	__type(key, __u32); /* the library: the attach cookie */
 	__type(value, struct library_layout_t);
 	__uint(max_entries, 1024);
-} library_layouts SEC(".maps");
+} library_layouts SEC(".maps") PURPOSE("where each attached file keeps what in its SSL structure");
 
 /* Copy `size` bytes from the end of `path`. False where the place is not known or can't be read; `to` is zeroed then. */
 static __always_inline bool read_by_layout(void *to, __u32 size, __u64 ssl, const struct layout_path_t *path)

@@ -120,10 +120,13 @@ def _open_library() -> Any:
 
 lib = _open_library()
 _messages: list[str] = []
+_LIBBPF_DEBUG = 2  # enum libbpf_print_level
 
 
 @ffi.callback("int(int, const char *, void *)")  # type: ignore[untyped-decorator]
-def _keep_message(_level: int, message_format: Any, arguments: Any) -> int:
+def _keep_message(level: int, message_format: Any, arguments: Any) -> int:
+    if level == _LIBBPF_DEBUG:  # some thousand lines at each start
+        return 0
     text = ffi.new("char[]", 65536)
     lib_c.vsnprintf(text, 65536, message_format, arguments)
     _messages.append(ffi.string(text).decode(errors="replace"))
