@@ -142,10 +142,11 @@ def test_reads_that_were_waiting_before_the_capture(
     """The server waits in (*Conn).Read when the capture begins: that read is not missed."""
     program = go.build(version, "exchange")
     with go_server(program, certificate, "-out", tmp_path) as (server, port):
-        command = [program, "client", f"127.0.0.1:{port}", "-out", tmp_path, "-wait", "3s", "-size", "500"]
+        command = [program, "client", f"127.0.0.1:{port}", "-out", tmp_path, "-wait", tmp_path / "go", "-size", "500"]
         with subprocess.Popen(list(map(str, command))) as client:
             time.sleep(1)
             capture = run_plainwire("--json", "--pid", str(server))
+            (tmp_path / "go").touch()
             assert client.wait(30) == 0
         capture.wait_for_bytes(500, direction="write", pid=server)
         capture.stop()

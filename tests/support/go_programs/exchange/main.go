@@ -30,7 +30,7 @@ var (
 	version     = flag.Int("version", 13, "12 or 13")
 	out         = flag.String("out", "", "")
 	keylog      = flag.String("keylog", "", "")
-	wait        = flag.Duration("wait", 0, "between opening connections and writing")
+	wait        = flag.String("wait", "", "a file that must exist before a client writes")
 	wrap        = flag.Bool("wrap", false, "let the net.Conn be a type of this program's")
 )
 
@@ -133,7 +133,12 @@ func talk(number int, address string, settings *tls.Config) {
 	}
 	connection := tls.Client(raw, settings)
 	check(connection.Handshake())
-	time.Sleep(*wait)
+	for *wait != "" {
+		if _, err := os.Stat(*wait); err == nil {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
 	var written, read bytes.Buffer
 	for round := 0; round < *rounds; round++ {
 		bytes := payload(uint32(number*1000+round), *size)
