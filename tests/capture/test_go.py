@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -160,17 +161,17 @@ def test_reads_that_were_waiting_before_the_capture(
 def test_key_log_is_the_programs_own(
     run_plainwire: RunPlainwire, certificate: Certificate, tmp_path: Path, version: str, tls: int
 ) -> None:
-    program = go.build(version, "exchange", *STRIPPED)
+    program = Path(shutil.copy(go.build(version, "exchange", *STRIPPED), tmp_path / "exchange"))  # nobody else runs it
     keylog, own = tmp_path / "keys.log", tmp_path / "own.log"
     flags = ["-version", str(tls), "-connections", "20", "-keylog", own, "-out", tmp_path]
     with go_server(program, certificate, "-version", str(tls), "-out", tmp_path) as (_, port):
-        capture = run_plainwire("--module", "gotls", "--keylog", keylog, "--no-data")
+        capture = run_plainwire("--elf", program, "--keylog", keylog, "--no-data")
         run([program, "client", f"127.0.0.1:{port}", *flags])
         capture.stop()
     lines = own.read_text().splitlines()
     assert len(lines) == 20 * (1 if tls == 12 else 4)
     captured = keylog.read_text().splitlines()
-    assert sorted(captured) == sorted(lines)
+    assert sorted(captured) == sorted(lines), capture.messages
 
 
 @pytest.mark.parametrize("version", ["1.15", go.NEWEST])
