@@ -176,6 +176,7 @@ class StatsEvent(Event, tag="stats", gc=False):
     processes: int
     connections: int
     secrets: int
+    secrets_verified: int  # given alike by both ways (--verify-keys)
     packets: int
     packets_unattributed: int  # of these: the process is not known
     losses: dict[str, int]

@@ -423,3 +423,14 @@ def test_structure_of_200_connections_in_parallel(
     assert lines(ours) == lines(theirs)
     (stats,) = capture.events("stats")
     assert (stats["secrets"], stats["losses"]) == (2 * 200 * len(TLS13_LABELS), {})
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_both_ways_agree(version: str, tmp_path: Path, judge: servers.Server, run_plainwire: RunPlainwire) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    command = s_client(judge, theirs, version)
+    capture = capture_of(run_plainwire, *NO_DATA, "--verify-keys", "--keylog", ours, "--", *command)
+    assert lines(ours) == lines(theirs)
+    (stats,) = capture.events("stats")
+    assert (stats["secrets"], stats["secrets_verified"]) == (len(lines(ours)), len(lines(ours)))
+    assert stats["losses"] == {}

@@ -311,6 +311,7 @@ def test_stats_of_a_whole_capture() -> None:
         processes=1,
         connections=1,
         secrets=0,
+        secrets_verified=0,
         packets=0,
         packets_unattributed=0,
         losses={"gap": 2},

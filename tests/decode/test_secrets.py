@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plainwire.decode.records import Layout, Samples, Settings
-from plainwire.events import LossEvent, SecretEvent
+from plainwire.decode.records import End, Layout, Samples, Settings
+from plainwire.events import LossEvent, SecretEvent, StatsEvent
 from tests.decode.test_decoder import decode
 from tests.support.samples import keylog_line, master_secret, object_btf
 
@@ -119,6 +119,34 @@ def test_secrets_that_contradict_one_another_are_not_written(field: str) -> None
 def test_a_master_secret_of_zeros_is_none() -> None:
     (event,) = decode(SECRETS, Samples([master_secret(master_key=bytes(48))]))
     assert isinstance(event, LossEvent)
+
+
+VERIFY = Settings(verify_keys=True)
+KEYLOG_LINE = {"label": b"CLIENT_RANDOM", "secret": bytes(range(48))}
+
+
+def test_a_secret_is_given_when_both_ways_agree() -> None:
+    alone = decode(SECRETS, Samples([keylog_line(**KEYLOG_LINE)]), settings=VERIFY)
+    assert alone == []
+    both = decode(SECRETS, Samples([keylog_line(**KEYLOG_LINE), master_secret()]), End(1), settings=VERIFY)
+    assert [type(event) for event in both] == [SecretEvent, StatsEvent]
+    assert isinstance(both[-1], StatsEvent)
+    assert (both[-1].secrets, both[-1].secrets_verified) == (1, 1)
+
+
+def test_a_secret_on_which_they_disagree_is_an_error() -> None:
+    samples = [keylog_line(**KEYLOG_LINE | {"secret": bytes(64)}), master_secret(), keylog_line(**KEYLOG_LINE)]
+    events = decode(SECRETS, Samples(samples), End(1), settings=VERIFY)
+    assert [event.reason for event in events if isinstance(event, LossEvent)] == ["contradictory_secrets"]
+    assert not any(isinstance(event, SecretEvent) for event in events)
+
+
+def test_what_one_way_alone_gives_comes_at_the_end() -> None:
+    samples = Samples([keylog_line(label=b"RSA", random_len=8), keylog_line(**KEYLOG_LINE)])
+    events = decode(SECRETS, samples, End(1), settings=VERIFY)
+    assert [event.label for event in events if isinstance(event, SecretEvent)] == ["RSA", "CLIENT_RANDOM"]
+    assert isinstance(events[-1], StatsEvent)
+    assert (events[-1].secrets, events[-1].secrets_verified) == (2, 0)
 
 
 @given(st.sampled_from([b"\7", b"\x08"]), st.binary(max_size=800))

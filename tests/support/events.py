@@ -58,6 +58,7 @@ def stats_event(**changes: Any) -> StatsEvent:
         "processes": 1,
         "connections": 3,
         "secrets": 0,
+        "secrets_verified": 0,
         "packets": 0,
         "packets_unattributed": 0,
         "losses": {},

@@ -37,12 +37,13 @@ class KeyPlan:
 
 
 class KeyAttacher:
-    """by: the way that the user chose."""
+    """by: the way that the user chose. both: every way that there is, so that they can be compared."""
 
-    def __init__(self, engine: Engine, finder: KeyFinder, by: KeysBy) -> None:
+    def __init__(self, engine: Engine, finder: KeyFinder, by: KeysBy, *, both: bool = False) -> None:
         self._engine = engine
         self._finder = finder
         self._by = by
+        self._both = both
         # Files whose structures may yet be read, in the processes that mapped them before the capture, and their ids.
         self._files: dict[FileIdentity, tuple[KeyPlan, int]] = {}
 
@@ -58,9 +59,13 @@ class KeyAttacher:
     ) -> KeyPlan | None:
         """What to attach; None where the file is not the module's. old_process: it may have connections already."""
         function = structure = None
-        if self._by != "structure":
+        if self._by != "structure" or self._both:
             function = self._finder.function(elf, identity, module, library)
-        if self._by == "structure" or (self._by == "auto" and (old_process or not isinstance(function, Placements))):
+        if (
+            self._by == "structure"
+            or self._both
+            or (self._by == "auto" and (old_process or not isinstance(function, Placements)))
+        ):
             structure = self._finder.structure(elf, identity, module, library, open_files)
         if function is None and structure is None:
             return None

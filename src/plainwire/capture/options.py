@@ -34,6 +34,7 @@ class OptionFields(TypedDict, total=False):
     userspace_filter: bool
     data: bool
     keys_by: KeysBy | None
+    verify_keys: bool
     interfaces: Iterable[str]
     packet_filter: str
     snaplen: int
@@ -48,7 +49,8 @@ class CaptureOptions:
     `plainwire maps` shows them; () means all. command: start it, and capture it and what it starts.
     buffer_size: bytes between kernel and userspace, a power of two. duration: seconds.
     data: capture plaintext. keys_by: capture the secrets of connections, by the library's own function for key
-    logs, by the structures that hold them, or by what is better ("auto").
+    logs, by the structures that hold them, or by what is better ("auto"). verify_keys: by both, and give only
+    those that agree; a secret that only one way has given comes at the end.
     interfaces: capture packets on these too; "any" is all. packet_filter: only those that match, in the syntax of
     pcap-filter(7). snaplen: bytes of each packet.
     userspace_filter: let the kernel send everything and filter here (the reference's mode for kernels before 5.2).
@@ -68,6 +70,7 @@ class CaptureOptions:
     userspace_filter: bool = False
     data: bool = True
     keys_by: KeysBy | None = None
+    verify_keys: bool = False
     interfaces: tuple[str, ...] = ()
     packet_filter: str = ""
     snaplen: int = DEFAULT_SNAPLEN
@@ -90,4 +93,5 @@ class CaptureOptions:
             pids=self.pids,
             uid=self.uid,
             comms=self.comms,
+            verify_keys=self.verify_keys,
         )

@@ -105,7 +105,7 @@ class Session:
         self._learner = LayoutLearner(self._engine)
         if options.keys_by:
             finder = KeyFinder(deep=bool(pids or options.libraries))
-            self._keys = KeyAttacher(self._engine, finder, options.keys_by)
+            self._keys = KeyAttacher(self._engine, finder, options.keys_by, both=options.verify_keys)
         self._discovery = Discovery(
             self._engine,
             self.modules,

@@ -31,6 +31,7 @@ from plainwire.decode.records import (
     Samples,
     Settings,
 )
+from plainwire.decode.secret_check import SecretCheck
 from plainwire.decode.secrets import KINDS as SECRET_KINDS
 from plainwire.decode.secrets import ContradictionError, Secret, SecretReader
 from plainwire.decode.sequences import UNKNOWN, ConnectionTable
@@ -74,6 +75,7 @@ class Decoder:
         self._data_layout: EventLayout[abi.SslDataEvent] | None = None
         self._process_layout: EventLayout[abi.ProcessEvent] | None = None
         self._secrets = SecretReader()
+        self._secret_check: SecretCheck | None = None
         self._pids: set[int] = set()
         self._process_count = 0
         self._events = 0
@@ -111,6 +113,8 @@ class Decoder:
         names = (comm.encode("utf-8", "surrogateescape") for comm in header.settings.comms)
         self._comms = frozenset(name[:15].decode("utf-8", "replace") for name in names)  # as the kernel cuts them
         self._started_ns = self._last_ns = header.started_ns
+        if header.settings.verify_keys:
+            self._secret_check = SecretCheck()
         return []
 
     def _add_layout(self, record: Layout) -> list[AnyEvent]:
@@ -181,7 +185,9 @@ class Decoder:
 
     def _stats(self, timestamp_ns: int, *, complete: bool) -> list[AnyEvent]:
         self._done = self.finished = True
+        unverified = self._secret_check.rest() if self._secret_check else []
         return [
+            *map(self._secret, unverified),
             *self._packets.finish(timestamp_ns),
             StatsEvent(
                 time=self._clock.text(timestamp_ns),
@@ -192,6 +198,7 @@ class Decoder:
                 processes=self._process_count,
                 connections=self._connections.count,
                 secrets=self._secret_count,
+                secrets_verified=self._secret_check.confirmed if self._secret_check else 0,
                 packets=self._packets.count,
                 packets_unattributed=self._packets.unattributed,
                 losses=dict(self._losses),
@@ -372,7 +379,18 @@ class Decoder:
         except ContradictionError:
             events.append(self._loss(last_ns, "contradictory_secrets", 1))
         else:
-            events += [self._secret(secret) for secret in secrets if self._wants(secret)]
+            for secret in secrets:
+                if self._wants(secret):
+                    self._check_secret(secret, last_ns, events)
+
+    def _check_secret(self, secret: Secret, last_ns: int, events: list[AnyEvent]) -> None:
+        if self._secret_check is None:
+            events.append(self._secret(secret))
+            return
+        try:
+            events += [self._secret(checked) for checked in self._secret_check.add(secret)]
+        except ContradictionError:
+            events.append(self._loss(last_ns, "contradictory_secrets", 1))
 
     def _wants(self, secret: Secret) -> bool:
         if not self._settings.userspace_filter:

@@ -23,6 +23,7 @@ class Settings(msgspec.Struct, array_like=True, frozen=True):
     pids: tuple[int, ...] = ()
     uid: int | None = None
     comms: tuple[str, ...] = ()
+    verify_keys: bool = False
 
 
 class Header(Record, tag="header", frozen=True):

@@ -21,8 +21,8 @@ LOSSES = {
     "malformed": ("sample", "against the structure of their kind", "a bug of plainwire, or a damaged recording"),
     "unknown_kind": ("sample", "of a kind unknown here", "the version that made the recording can read it"),
     "contradictory_secrets": (
-        "connection",
-        "its secrets do not follow from one another, so none was written",
+        "contradiction",
+        "secrets do not follow from one another, or two ways disagree, so none was written",
         "plainwire misreads this library's structures, and --keys-by log does without",
     ),
     "packet_buffer_full": ("packet", "the packet buffer was full", "--snaplen or a packet filter lose less"),
@@ -44,6 +44,8 @@ def summary(stats: StatsEvent, style: Style = PLAIN) -> str:
     origin = f"{counted(stats.processes, 'process')} on {counted(stats.connections, 'connection')}"
     if stats.secrets:
         amount += f", {counted(stats.secrets, 'secret')}"
+    if stats.secrets_verified:
+        amount += f" ({stats.secrets_verified:,} verified)"
     lines = [f"captured {amount} of {origin} in {stats.duration_ns / 1e9:.1f} s"]
     if stats.packets:
         lines.append(_packets(stats))

@@ -50,6 +50,9 @@ class ExpressionAndCommand(click.Command):
     default="auto",
     help="How secrets are got: the library's own key log function, its connections' structures, or what is better.",
 )
+@click.option(
+    "--verify-keys", is_flag=True, help="Get secrets in both ways, and write only those on which the two agree."
+)
 @click.option("--no-data", is_flag=True, help="Capture no plaintext: with --keylog, secrets alone.")
 @click.option("--duration", type=click.FloatRange(0, min_open=True), metavar="S", help="End after so many seconds.")
 @click.option("--max-events", type=click.IntRange(1), metavar="N", help="End after so many data events.")
@@ -86,6 +89,8 @@ def command(
     caller = sudo_caller()
     owner = (caller.uid, caller.gid) if caller else None
     pcapng, keylog = shown["pcapng"], shown["keylog"]
+    if chosen["verify_keys"] and not (keylog or pcapng):
+        raise InputError("--verify-keys needs --keylog FILE or --pcapng FILE")
     if no_data and not (pcapng or keylog or record):
         raise InputError("--no-data leaves nothing to capture: add --keylog FILE or --pcapng FILE")
     chosen |= {"data": not no_data, "keys_by": keys_by if keylog or pcapng else None}
