@@ -3,6 +3,8 @@
 #ifndef PLAINWIRE_LAYOUT_BPF_H
 #define PLAINWIRE_LAYOUT_BPF_H
 
+#include "btf.bpf.h"
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, __u32); /* the library: the attach cookie */
