@@ -37,7 +37,7 @@ def compiler() -> list[str]:
 def compile_object(command: list[str], source: Path, machine: str, folder: Path = OBJECTS) -> Path:
     """Compile one source for one machine, unless its object is newer than all it may depend on. Returns the object."""
     target = folder / f"{source.name.removesuffix('.bpf.c')}.{machine}.o"
-    newest = max(path.stat().st_mtime for path in [source, *SOURCES.iterdir(), Path(__file__)])
+    newest = max(path.stat().st_mtime for path in [source, *SOURCES.rglob("*.[ch]"), Path(__file__)])
     if target.exists() and target.stat().st_mtime >= newest:
         return target
     flags = ["-mcpu=v3", "-g", "-O2", "-Wall", "-Werror", "-Wno-unused-function", "-Wno-missing-declarations"]

@@ -8,7 +8,7 @@ import pytest
 from plainwire.outputs.losses import LOSSES, loss_sentence, summary
 from tests.support.events import stats_event
 
-ABI = Path(__file__).parents[2] / "bpf" / "abi.h"
+ABI = Path(__file__).parents[2] / "bpf" / "abi" / "losses.h"
 
 
 def test_every_loss_that_the_kernel_counts_has_words() -> None:
