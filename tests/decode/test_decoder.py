@@ -22,7 +22,7 @@ from plainwire.decode.records import (
     Settings,
 )
 from plainwire.events import AnyEvent, DataEvent, LossEvent, StatsEvent
-from tests.support.samples import connection, object_btf, process_event, ssl_data
+from tests.support.samples import connection, object_btf, ssl_data
 
 SECOND = 1_000_000_000
 # 2023-11-14T22:13:20Z at 1 s of CLOCK_MONOTONIC
@@ -150,21 +150,6 @@ def test_nothing_is_known_of_a_program_before_its_first_facts() -> None:
     facts = ProcessFacts(200, 10 * SECOND, "curl", "/usr/bin/curl", None)
     events = decode(facts, Samples([ssl_data(pid=200, timestamp_ns=9 * SECOND)]))
     assert [event.exe for event in events] == [None]
-
-
-def test_a_forked_child_has_its_parents_program_until_its_own() -> None:
-    events = decode(
-        Samples([process_event(3, pid=300, parent_pid=100, timestamp_ns=6 * SECOND)]),
-        Samples([ssl_data(pid=300, timestamp_ns=7 * SECOND)]),
-        ProcessFacts(300, 8 * SECOND, "sh", "/bin/sh", ("sh",)),
-        Samples([ssl_data(pid=300, timestamp_ns=9 * SECOND, sequence=1)]),
-    )
-    assert [event.exe for event in events] == ["/usr/bin/curl", "/bin/sh"]
-
-
-def test_a_process_is_still_known_after_its_end() -> None:
-    events = decode(Samples([process_event(4, pid=100, timestamp_ns=6 * SECOND), ssl_data(timestamp_ns=6 * SECOND)]))
-    assert [event.exe for event in events] == ["/usr/bin/curl"]
 
 
 def test_a_jump_in_the_numbers_is_told_before_the_event() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from plainwire.decode import abi
 from plainwire.decode.ends import Ends
+from plainwire.decode.layout import compile_layout
 from plainwire.events import Connection
 from tests.support.samples import connection, parsed_btf
 
@@ -17,7 +18,7 @@ AF_INET6, AF_UNIX = 10, 1
 
 def ends() -> Ends:
     made = Ends()
-    made.layout = abi.connection_layout(parsed_btf("openssl"))
+    made.layout = compile_layout(abi.ConnectionFields, "connection_t", parsed_btf("openssl"))
     return made
 
 

@@ -28,7 +28,8 @@ from tests.support.samples import pack, parsed_btf, ssl_data
 
 
 def test_every_field_and_the_payload() -> None:
-    event = abi.ssl_data_layout(parsed_btf("openssl")).read(ssl_data(b"abc", fd=-5, sequence=2**63))
+    layout = compile_layout(abi.SslDataEvent, "ssl_data_event_t", parsed_btf("openssl"))
+    event = layout.read(ssl_data(b"abc", fd=-5, sequence=2**63))
     assert (event.fd, event.sequence, event.pid, event.data) == (-5, 2**63, 100, b"abc")
     assert event.comm == b"curl".ljust(16, b"\0")
 
@@ -36,7 +37,7 @@ def test_every_field_and_the_payload() -> None:
 def test_exec_event() -> None:
     text = b"/usr/bin/curl\0curl\0-s\0"
     sample = pack("processes", "exec_event_t", kind=2, pid=9, filename_len=14, text_len=len(text), text=text)
-    event = abi.exec_layout(parsed_btf("processes")).read(sample)
+    event = compile_layout(abi.ExecEvent, "exec_event_t", parsed_btf("processes")).read(sample)
     assert (event.pid, event.text[: event.filename_len], event.text) == (9, b"/usr/bin/curl\0", text)
 
 
@@ -157,12 +158,12 @@ def test_disagreement_names_structure_and_field(cls: type[NamedTuple], message: 
 
 def test_a_missing_structure_is_named() -> None:
     with pytest.raises(AbiMismatchError, match="struct process_event_t is not in the object's BTF"):
-        abi.process_layout(parsed_btf("openssl"))
+        compile_layout(abi.ProcessEvent, "process_event_t", parsed_btf("openssl"))
 
 
 @given(st.binary(max_size=400))
 def test_any_sample_gives_an_event_or_the_one_error(raw: bytes) -> None:
-    layout = abi.ssl_data_layout(parsed_btf("openssl"))
+    layout = compile_layout(abi.SslDataEvent, "ssl_data_event_t", parsed_btf("openssl"))
     try:
         event = layout.read(raw)
     except SampleError:

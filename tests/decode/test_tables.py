@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from plainwire.decode.names import Texts, tls_versions
-from plainwire.decode.processes import MAX_DEAD, MAX_HISTORY, MAX_PROCESSES, ProcessTable
+from plainwire.decode.processes import MAX_HISTORY, MAX_PROCESSES, ProcessTable
 from plainwire.decode.records import ProcessFacts
 from plainwire.decode.sequences import UNKNOWN, ConnectionTable
 
@@ -28,39 +28,13 @@ def test_only_the_last_programs_of_a_process_are_kept() -> None:
     assert known == list(range(99 - MAX_HISTORY, 100))
 
 
-def test_the_dead_are_forgotten_in_the_order_of_their_end() -> None:
-    table = ProcessTable()
-    for pid in range(MAX_DEAD + 10):
-        table.add(facts(pid, 1))
-        table.exit(pid)
-    assert [pid for pid in range(MAX_DEAD + 10) if pid not in table.latest] == list(range(10))
-
-
-def test_a_number_that_was_given_anew_is_not_forgotten_with_its_last_owner() -> None:
-    table = ProcessTable()
-    table.add(facts(1, 1, "/bin/first"))
-    table.exit(1)
-    table.add(facts(1, 5, "/bin/second"))
-    for pid in range(2, MAX_DEAD + 10):
-        table.add(facts(pid, 1))
-        table.exit(pid)
-    assert table.at(1, 6).exe == "/bin/second"
-
-
-def test_processes_without_an_end_are_bounded() -> None:
+def test_processes_are_bounded() -> None:
     table = ProcessTable()
     for pid in range(MAX_PROCESSES + 10):
         table.add(facts(pid, 1))
         table.add(facts(0, pid))  # news of it keep the first one
     assert len(table.latest) <= MAX_PROCESSES
     assert table.at(0, 2**40).exe == "/bin/a"
-
-
-def test_a_child_of_an_unknown_parent_has_no_program() -> None:
-    table = ProcessTable()
-    table.add(facts(2, 1, "/bin/dead-owner-of-the-number"))
-    table.fork(2, 1, 10)
-    assert table.at(2, 11).exe is None
 
 
 def test_connections_in_use_are_kept_and_the_others_bounded() -> None:

@@ -89,12 +89,6 @@ def connection(**fields: int | bytes) -> bytes:
     return pack("openssl", "connection_t", **(values | fields))
 
 
-def process_event(kind: int, pid: int, timestamp_ns: int, parent_pid: int = 0) -> bytes:
-    """A process_event_t: kind 3 is a fork, 4 an exit."""
-    fields = {"kind": kind, "pid": pid, "timestamp_ns": timestamp_ns, "parent_pid": parent_pid}
-    return pack("processes", "process_event_t", **fields)
-
-
 def keylog_line(**fields: int | bytes) -> bytes:
     """A keylog_event_t of a TLS 1.3 connection of curl, unless the fields say otherwise."""
     values: dict[str, int | bytes] = {

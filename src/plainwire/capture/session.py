@@ -21,6 +21,7 @@ from plainwire.capture.packets import PacketRecords
 from plainwire.capture.processes import ProcessTracker
 from plainwire.decode import abi
 from plainwire.decode.btf import Btf
+from plainwire.decode.layout import compile_layout
 from plainwire.decode.records import (
     FORMAT,
     AnyRecord,
@@ -148,8 +149,8 @@ class Session:
         self._exec_kind = kinds[abi.PROCESS_EXEC]
         self._fork_kind = kinds[abi.PROCESS_FORK]
         self._exit_kind = kinds[abi.PROCESS_EXIT]
-        self._exec_layout = abi.exec_layout(btf)
-        self._process_layout = abi.process_layout(btf)
+        self._exec_layout = compile_layout(abi.ExecEvent, "exec_event_t", btf)
+        self._process_layout = compile_layout(abi.ProcessEvent, "process_event_t", btf)
 
     @property
     def library_count(self) -> int:

@@ -5,18 +5,7 @@ from __future__ import annotations
 from typing import Annotated, NamedTuple
 
 from plainwire.decode.btf import Btf
-from plainwire.decode.layout import (
-    S32,
-    U16,
-    U32,
-    U64,
-    Array,
-    Chars,
-    EventLayout,
-    Payload,
-    Structure,
-    compile_layout,
-)
+from plainwire.decode.layout import S32, U16, U32, U64, Array, Chars, Payload, Structure
 from plainwire.events import ConnectionWay
 
 # enum event_kind
@@ -196,51 +185,6 @@ class SocketOwnerEvent(NamedTuple):
     uid: U32
     wanted: U32
     comm: Chars
-
-
-def ssl_data_layout(btf: Btf) -> EventLayout[SslDataEvent]:
-    """Raises AbiMismatchError."""
-    return compile_layout(SslDataEvent, "ssl_data_event_t", btf)
-
-
-def connection_layout(btf: Btf) -> EventLayout[ConnectionFields]:
-    """Raises AbiMismatchError."""
-    return compile_layout(ConnectionFields, "connection_t", btf)
-
-
-def process_layout(btf: Btf) -> EventLayout[ProcessEvent]:
-    """Raises AbiMismatchError."""
-    return compile_layout(ProcessEvent, "process_event_t", btf)
-
-
-def exec_layout(btf: Btf) -> EventLayout[ExecEvent]:
-    """Raises AbiMismatchError."""
-    return compile_layout(ExecEvent, "exec_event_t", btf)
-
-
-def keylog_layout(btf: Btf) -> EventLayout[KeylogEvent]:
-    """Raises AbiMismatchError."""
-    return compile_layout(KeylogEvent, "keylog_event_t", btf)
-
-
-def master_secret_layout(btf: Btf) -> EventLayout[MasterSecretEvent]:
-    """Raises AbiMismatchError."""
-    return compile_layout(MasterSecretEvent, "mastersecret_t", btf)
-
-
-def go_secret_layout(btf: Btf) -> EventLayout[GoSecretEvent]:
-    """Raises AbiMismatchError."""
-    return compile_layout(GoSecretEvent, "mastersecret_gotls_t", btf)
-
-
-def skb_data_layout(btf: Btf) -> EventLayout[SkbDataEvent]:
-    """Raises AbiMismatchError."""
-    return compile_layout(SkbDataEvent, "skb_data_event_t", btf)
-
-
-def socket_owner_layout(btf: Btf) -> EventLayout[SocketOwnerEvent]:
-    """Raises AbiMismatchError."""
-    return compile_layout(SocketOwnerEvent, "socket_owner_event_t", btf)
 
 
 def event_kinds(btf: Btf) -> dict[str, int]:

@@ -16,7 +16,7 @@ from plainwire.decode import abi
 from plainwire.decode.btf import Btf
 from plainwire.decode.clock import WallClock
 from plainwire.decode.flows import Flow, flow_of
-from plainwire.decode.layout import EventLayout
+from plainwire.decode.layout import EventLayout, compile_layout
 from plainwire.decode.records import ContainerFacts, InterfaceCounters, InterfaceFacts, Packets
 from plainwire.events import AnyEvent, InterfaceEvent, PacketEvent
 
@@ -79,7 +79,8 @@ class PacketDecoder:
     def add_layout(self, btf: Btf) -> None:
         """Raises AbiMismatchError."""
         if btf.struct("skb_data_event_t") and btf.struct("socket_owner_event_t"):
-            self._layout, self._owner_layout = abi.skb_data_layout(btf), abi.socket_owner_layout(btf)
+            self._layout = compile_layout(abi.SkbDataEvent, "skb_data_event_t", btf)
+            self._owner_layout = compile_layout(abi.SocketOwnerEvent, "socket_owner_event_t", btf)
             kinds = abi.event_kinds(btf)
             self._packet_kind, self._owner_kind = kinds[abi.PACKET], kinds[abi.SOCKET_OWNER]
 

@@ -8,9 +8,7 @@ from plainwire.decode.records import ProcessFacts
 
 # A process keeps this many past programs: events of a program that has just been replaced still come.
 MAX_HISTORY = 8
-# So many processes are remembered after their end, whose last events may still come, …
-MAX_DEAD = 4096
-# … and so many in all. More live processes than this, and the ones not seen longest go first.
+# So many processes are remembered; of more, those without news for longest go first.
 MAX_PROCESSES = 16384
 
 
@@ -38,40 +36,11 @@ class ProcessTable:
     def __init__(self) -> None:
         self.latest: dict[int, Program] = {}
         self._earlier: dict[int, deque[Program]] = {}
-        self._dead: deque[tuple[int, Program]] = deque()
 
     def add(self, facts: ProcessFacts) -> None:
         """Facts from a record. They may come late: after those of a later program of the same pid."""
         cmdline = None if facts.cmdline is None else list(facts.cmdline)
-        self._insert(facts.pid, Program(facts.since_ns, facts.exe, cmdline))
-
-    def fork(self, pid: int, parent_pid: int, timestamp_ns: int) -> None:
-        """A child runs its parent's program until its own facts come."""
-        parent = self.at(parent_pid, timestamp_ns)
-        self._insert(pid, Program(timestamp_ns, parent.exe, parent.cmdline))
-
-    def exit(self, pid: int) -> None:
-        """The process has ended: remember it as long as MAX_DEAD others have not ended too."""
-        program = self.latest.get(pid)
-        if program is None:
-            return
-        self._dead.append((pid, program))
-        if len(self._dead) > MAX_DEAD:
-            gone, last = self._dead.popleft()
-            if self.latest.get(gone) is last:  # else the number serves another process by now
-                self._forget(gone)
-
-    def at(self, pid: int, timestamp_ns: int) -> Program:
-        """What the process ran at that time; UNKNOWN before the first facts."""
-        program = self.latest.get(pid, UNKNOWN)
-        if timestamp_ns >= program.since_ns:
-            return program
-        for program in reversed(self._earlier.get(pid, ())):
-            if timestamp_ns >= program.since_ns:
-                return program
-        return UNKNOWN
-
-    def _insert(self, pid: int, program: Program) -> None:
+        pid, program = facts.pid, Program(facts.since_ns, facts.exe, cmdline)
         last = self.latest.pop(pid, None)  # popped, so that the dict's order is the order of news
         self.latest[pid] = program
         if last is not None:
@@ -84,8 +53,16 @@ class ProcessTable:
                 earlier.clear()
                 earlier.extend(kept)
         elif len(self.latest) > MAX_PROCESSES:
-            self._forget(next(iter(self.latest)))
+            oldest = next(iter(self.latest))
+            del self.latest[oldest]
+            self._earlier.pop(oldest, None)
 
-    def _forget(self, pid: int) -> None:
-        del self.latest[pid]
-        self._earlier.pop(pid, None)
+    def at(self, pid: int, timestamp_ns: int) -> Program:
+        """What the process ran at that time; UNKNOWN before the first facts."""
+        program = self.latest.get(pid, UNKNOWN)
+        if timestamp_ns >= program.since_ns:
+            return program
+        for program in reversed(self._earlier.get(pid, ())):
+            if timestamp_ns >= program.since_ns:
+                return program
+        return UNKNOWN

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from plainwire.decode import abi
 from plainwire.decode.btf import Btf
 from plainwire.decode.key_schedule import HASHES, SHA256, SHA384, Hash
-from plainwire.decode.layout import EventLayout, SampleError
+from plainwire.decode.layout import EventLayout, SampleError, compile_layout
 
 Way = Literal["log function", "structure"]
 
@@ -52,11 +52,14 @@ class SecretReader:
     def add_layout(self, btf: Btf) -> None:
         """Raises AbiMismatchError."""
         if btf.struct("keylog_event_t"):
-            self._readers[abi.KEYLOG_LINE] = partial(_read_keylog_line, abi.keylog_layout(btf))
+            keylog = compile_layout(abi.KeylogEvent, "keylog_event_t", btf)
+            self._readers[abi.KEYLOG_LINE] = partial(_read_keylog_line, keylog)
         if btf.struct("mastersecret_t"):
-            self._readers[abi.MASTER_SECRET] = partial(_read_structure, abi.master_secret_layout(btf))
+            master = compile_layout(abi.MasterSecretEvent, "mastersecret_t", btf)
+            self._readers[abi.MASTER_SECRET] = partial(_read_structure, master)
         if btf.struct("mastersecret_gotls_t"):
-            self._readers[abi.GO_SECRET] = partial(_read_go_secret, abi.go_secret_layout(btf))
+            go = compile_layout(abi.GoSecretEvent, "mastersecret_gotls_t", btf)
+            self._readers[abi.GO_SECRET] = partial(_read_go_secret, go)
 
     def read(self, kind: str, sample: bytes) -> list[Secret]:
         """The secrets in a sample of one of KINDS.
@@ -72,63 +75,45 @@ def _read_keylog_line(layout: EventLayout[abi.KeylogEvent], sample: bytes) -> li
     event = layout.read(sample)
     label = event.label.partition(b"\0")[0]
     random_size = _RSA_RANDOM_SIZE if label == _RSA_LABEL else _RANDOM_SIZE
-    if not _LABEL.fullmatch(label) or event.random_len != random_size or not 0 < event.secret_len <= len(event.secret):
-        raise SampleError(f"no line of a key log: {label!r}, {event.random_len} and {event.secret_len} bytes")
-    return [
-        Secret(
-            event.timestamp_ns,
-            event.pid,
-            event.tid,
-            event.uid,
-            event.library,
-            event.comm,
-            label.decode(),
-            event.client_random[:random_size],
-            event.secret[: event.secret_len],
-            "log function",
-        )
-    ]
+    if event.random_len != random_size:
+        raise SampleError(f"a client random of {event.random_len} bytes")
+    return [_line(event, label, event.client_random[:random_size], event.secret, event.secret_len)]
 
 
 def _read_go_secret(layout: EventLayout[abi.GoSecretEvent], sample: bytes) -> list[Secret]:
     event = layout.read(sample)
-    label = event.label[: event.labellen]
-    sound = event.client_random_len == _RANDOM_SIZE and 0 < event.secret_len <= len(event.secret_)
-    if not _LABEL.fullmatch(label) or not sound:
-        raise SampleError(f"no line of a key log: {label!r}, {event.client_random_len} and {event.secret_len} bytes")
-    return [
-        Secret(
-            event.timestamp_ns,
-            event.pid,
-            event.tid,
-            event.uid,
-            event.library,
-            event.comm,
-            label.decode(),
-            event.client_random[:_RANDOM_SIZE],
-            event.secret_[: event.secret_len],
-            "log function",
-        )
-    ]
+    if event.client_random_len != _RANDOM_SIZE:
+        raise SampleError(f"a client random of {event.client_random_len} bytes")
+    label, random = event.label[: event.labellen], event.client_random[:_RANDOM_SIZE]
+    return [_line(event, label, random, event.secret_, event.secret_len)]
+
+
+def _line(
+    event: abi.KeylogEvent | abi.GoSecretEvent, label: bytes, random: bytes, room: bytes, secret_len: int
+) -> Secret:
+    """What a log function was called with; `room` begins with the secret."""
+    if not _LABEL.fullmatch(label) or not 0 < secret_len <= len(room):
+        raise SampleError(f"no line of a key log: {label!r} and {secret_len} bytes")
+    return _secret(event, label.decode(), random, room[:secret_len], "log function")
 
 
 def _read_structure(layout: EventLayout[abi.MasterSecretEvent], sample: bytes) -> list[Secret]:
     event = layout.read(sample)
     return [
-        Secret(
-            event.timestamp_ns,
-            event.pid,
-            event.tid,
-            event.uid,
-            event.library,
-            event.comm,
-            label,
-            event.client_random,
-            secret,
-            "structure",
-        )
-        for label, secret in _secrets(event).items()
+        _secret(event, label, event.client_random, secret, "structure") for label, secret in _secrets(event).items()
     ]
+
+
+def _secret(
+    event: abi.KeylogEvent | abi.GoSecretEvent | abi.MasterSecretEvent,
+    label: str,
+    random: bytes,
+    secret: bytes,
+    way: Way,
+) -> Secret:
+    return Secret(
+        event.timestamp_ns, event.pid, event.tid, event.uid, event.library, event.comm, label, random, secret, way
+    )
 
 
 def _secrets(event: abi.MasterSecretEvent) -> dict[str, bytes]:
