@@ -326,6 +326,18 @@ int BPF_KPROBE(probe_tcp_recvmsg, struct sock *sock)
 	return use_socket(sock);
 }
 
+SEC("?fentry/tcp_sendmsg")
+int BPF_PROG(enter_tcp_sendmsg, struct sock *sock)
+{
+	return use_socket(sock);
+}
+
+SEC("?fentry/tcp_recvmsg")
+int BPF_PROG(enter_tcp_recvmsg, struct sock *sock)
+{
+	return use_socket(sock);
+}
+
 struct bpf_map;
 
 static long forget_fd_of(struct bpf_map *map, __u64 *ssl, __u64 *owner_and_fd, __u32 *pid)

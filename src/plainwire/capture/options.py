@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, Self, TypedDict, Unpack
 
 from plainwire.decode.records import Settings
+from plainwire.modules import HookChoice
 
 DEFAULT_BUFFER_SIZE = 64 << 20
 DEFAULT_SNAPLEN = 262144
@@ -28,6 +29,7 @@ class OptionFields(TypedDict, total=False):
     modules: Iterable[str]
     command: Iterable[str]
     transport: Transport
+    hooks: HookChoice
     buffer_size: int
     duration: float | None
     max_events: int | None
@@ -47,6 +49,7 @@ class CaptureOptions:
     pids: these processes; follow: and the ones that they start from now on. uid: processes of this user.
     comms: processes of these names. libraries: only these files, whatever they are called. modules: names as
     `plainwire maps` shows them; () means all. command: start it, and capture it and what it starts.
+    hooks: how to attach to places in the kernel that there are several ways for; "auto": the first that it accepts.
     buffer_size: bytes between kernel and userspace, a power of two. duration: seconds.
     data: capture plaintext. keys_by: capture the secrets of connections, by the library's own function for key
     logs, by the structures that hold them, or by what is better ("auto"). verify_keys: by both, and give only
@@ -64,6 +67,7 @@ class CaptureOptions:
     modules: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     transport: Transport = "auto"
+    hooks: HookChoice = "auto"
     buffer_size: int = DEFAULT_BUFFER_SIZE
     duration: float | None = None
     max_events: int | None = None

@@ -97,6 +97,7 @@ class Session:
             options.buffer_size,
             data=options.data,
             keys=options.keys_by is not None,
+            hooks=options.hooks,
         )
         for pid in pids:
             self._engine.add_target(pid, self._target_flags())

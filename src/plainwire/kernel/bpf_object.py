@@ -82,6 +82,13 @@ class BpfObject:
         if own != ffi.NULL:
             check(lib.bpf_map__reuse_fd(own, other.fd), f"share the map {name}")
 
+    def share_maps_of(self, other: BpfObject) -> None:
+        """Let every map that `other`, which is loaded, has too be the same, constants and variables apart."""
+        for own in self._all_maps():
+            name = ffi.string(lib.bpf_map__name(own)).decode()
+            if "." not in name and other.has_map(name):
+                self.share_map(name, other.map(name))
+
     def use_uprobe_multi(self) -> None:
         """Load the uprobe programs for uprobe_multi links instead of one perf event for each probe."""
         program = lib.bpf_object__next_program(self._object, ffi.NULL)
@@ -98,10 +105,15 @@ class BpfObject:
             lib.bpf_program__set_autoload(program, program in wanted)
             program = lib.bpf_object__next_program(self._object, program)
 
-    def load_only(self, name: str) -> None:
-        """Load one program, not the others."""
-        self.choose_programs((name,))
-        self.load()
+    def load_only(self, *names: str) -> Self:
+        """Load these programs and no others; itself, for one who has just made it. Closed if the kernel refuses."""
+        try:
+            self.choose_programs(names)
+            self.load()
+        except BaseException:
+            self.close()
+            raise
+        return self
 
     def load(self) -> None:
         """Load it. A refused program gives an error that carries the verifier's useful lines."""
@@ -133,6 +145,14 @@ class BpfObject:
         if pointer == ffi.NULL:
             raise PlainwireError(f"the eBPF object {self.name} has no program {name}; `make build` rebuilds it")
         return pointer
+
+    def is_loaded(self, name: str) -> bool:
+        """Whether the program is in the kernel."""
+        return bool(lib.bpf_program__fd(self.program(name)) >= 0)
+
+    def section(self, name: str) -> str:
+        """The program's section, which says what it is attached to, as in `kprobe/tcp_sendmsg`."""
+        return str(ffi.string(lib.bpf_program__section_name(self.program(name))).decode()).removeprefix("?")
 
     def _all_maps(self) -> list[Any]:
         found = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
@@ -15,13 +15,14 @@ from plainwire.errors import KernelUnsupportedError
 from plainwire.kernel.bpf_object import BpfObject
 from plainwire.kernel.buffers import EventBuffer, open_buffer
 from plainwire.kernel.features import has_ring_buffer, has_uprobe_multi
+from plainwire.kernel.hooks import KernelHooks
 from plainwire.kernel.object_files import PROCESS_BUFFER_SIZE, PROCESS_OBJECT, SHARED_MAPS, object_btf
 from plainwire.kernel.packets import PacketCapture, PacketOptions
-from plainwire.kernel.uprobes import Link, attach_first_way, attach_raw_tracepoint, attach_uprobes
+from plainwire.kernel.uprobes import Link, attach_raw_tracepoint, attach_uprobes
 from plainwire.layouts.layout import Layout
 from plainwire.layouts.packed_layout import pack_layout
 from plainwire.layouts.placements import Placements
-from plainwire.modules import Module
+from plainwire.modules import HookChoice, Module
 
 Transport = Literal["auto", "ring", "perf"]
 
@@ -71,16 +72,19 @@ class Engine:
         *,
         data: bool = True,
         keys: bool = False,
+        hooks: HookChoice = "auto",
     ) -> None:
         """buffer_size: bytes for the modules' events, a power of two. Raises KernelError where the kernel refuses.
 
-        data: load what captures plaintext. keys: load what captures secrets.
+        data: load what captures plaintext. keys: load what captures secrets. hooks: how to attach to the kernel.
         """
         ring = transport == "ring" or (transport == "auto" and has_ring_buffer())
         self.multi = has_uprobe_multi()
         self.data: EventBuffer = open_buffer(buffer_size, ring=ring)
         self.processes: EventBuffer = open_buffer(PROCESS_BUFFER_SIZE, ring=ring)
         self._links: list[Link] = []
+        self._choice = hooks
+        self._hooks = KernelHooks(hooks)
         self._filters_processes = not filters.in_userspace and filters != Filters()
         self._constants = {**filters.constants(), "use_ring": int(ring)}
         self._process_object = self._load(PROCESS_OBJECT, self.processes, share=False)
@@ -97,6 +101,17 @@ class Engine:
         self._loss_names = loss_reasons(Btf(object_btf(self._process_object.path)))
 
     def _load(self, name: str, buffer: EventBuffer, *, share: bool) -> BpfObject:
+        opened = self._open(name, buffer, share=share)
+        opened.load()
+        return opened
+
+    def _load_programs(self, loaded: BpfObject, programs: Sequence[str]) -> BpfObject:
+        """Some programs of a module's object once more, which share its maps."""
+        opened = self._open(loaded.name, self.data, share=True)
+        opened.share_maps_of(loaded)
+        return opened.load_only(*programs)
+
+    def _open(self, name: str, buffer: EventBuffer, *, share: bool) -> BpfObject:
         opened = BpfObject(name)
         opened.set_constants(self._constants)
         opened.share_event_buffer(buffer.fd, ring=buffer.is_ring)
@@ -105,7 +120,6 @@ class Engine:
                 opened.share_map(shared, self._process_object.map(shared))
         if self.multi:
             opened.use_uprobe_multi()
-        opened.load()
         return opened
 
     def process_layout(self) -> bytes:
@@ -129,6 +143,7 @@ class Engine:
             filter_processes=self._filters_processes,
             buffer_size=buffer_size,
             ring=self.data.is_ring,
+            hooks=self._choice,
         )
 
     def watch_processes(self) -> None:
@@ -156,16 +171,16 @@ class Engine:
     def attach_kernel_hooks(self, module: Module) -> list[str]:
         """Attach what a module needs once, not in each library. Returns a line for each hook that it must go without.
 
-        Raises KernelUnsupportedError for one that it can't go without.
+        Raises KernelUnsupportedError for one that it can't go without, or whose chosen way is refused.
         """
         lacking: list[str] = []
         if module.name not in self._modules:
             return lacking
+        loaded = self._modules[module.name]
         for hook in module.kernel_hooks:
-            way, links, refusals = attach_first_way(hook, self._modules[module.name].program)
-            self._links += links
-            if way is None:
-                message = f"{hook.name} can't be seen here ({'; '.join(refusals)})"
+            outcome = self._hooks.attach(hook, lambda programs: self._load_programs(loaded, programs), loaded)
+            if outcome.way is None:
+                message = f"{hook.name} can't be seen here ({outcome.reasons})"
                 if hook.without is None:
                     raise KernelUnsupportedError(message)
                 lacking.append(f"{message}: {hook.without}")
@@ -225,6 +240,7 @@ class Engine:
 
     def detach(self) -> None:
         """Take every probe away. In parallel, since the kernel waits a grace period for each."""
+        self._links += self._hooks.take_links()
         if self._links:
             with ThreadPoolExecutor(max_workers=32) as pool:
                 list(pool.map(lambda link: link.close(), self._links))
@@ -233,6 +249,7 @@ class Engine:
     def close(self) -> None:
         """Detach and unload everything."""
         self.detach()
+        self._hooks.close()
         for loaded in (*self._modules.values(), *self._key_objects.values(), self._process_object):
             loaded.close()
         self.data.close()

@@ -40,6 +40,7 @@ ffi.cdef(
     const char *btf__name_by_offset(const struct btf *btf, __u32 offset);
 
     int bpf_map__fd(const struct bpf_map *map);
+    const char *bpf_map__name(const struct bpf_map *map);
     int bpf_map__type(const struct bpf_map *map);
     int bpf_map__set_type(struct bpf_map *map, int type);
     int bpf_map__set_key_size(struct bpf_map *map, __u32 size);
@@ -59,7 +60,6 @@ ffi.cdef(
     int bpf_program__set_expected_attach_type(struct bpf_program *program, int type);
     int bpf_program__set_autoload(struct bpf_program *program, bool autoload);
     struct bpf_link *bpf_program__attach(const struct bpf_program *program);
-    struct bpf_link *bpf_program__attach_kprobe(const struct bpf_program *program, bool at_return, const char *name);
     const char *bpf_program__section_name(const struct bpf_program *program);
     struct bpf_link *bpf_program__attach_raw_tracepoint(const struct bpf_program *program, const char *name);
 

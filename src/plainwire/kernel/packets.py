@@ -23,9 +23,10 @@ from plainwire.kernel.libbpf import KernelError, lib
 from plainwire.kernel.maps import BpfMap
 from plainwire.kernel.object_files import object_btf
 from plainwire.kernel.packet_filter import DLT_ETHERNET, DLT_RAW, ClassicInstruction, compile_filter
-from plainwire.kernel.packet_owners import PacketOwners, share_maps
+from plainwire.kernel.packet_owners import PacketOwners
 from plainwire.kernel.syscalls import load_program
 from plainwire.kernel.uprobes import Link
+from plainwire.modules import HookChoice
 from plainwire.sockets.interfaces import Interface, InterfaceMonitor, list_interfaces
 
 ANY_INTERFACE: Final = "any"
@@ -58,6 +59,7 @@ class PacketCapture:
         filter_processes: bool,
         buffer_size: int,
         ring: bool,
+        hooks: HookChoice = "auto",
     ) -> None:
         """constants, shared_maps: of the filters for processes. Raises KernelError, InputError for the expression."""
         self._options = options
@@ -80,7 +82,7 @@ class PacketCapture:
         self._interfaces = self._object.map("packet_interfaces")
         self._programs = self._object.map("packet_programs")
         self._fill_programs()
-        self.owners = PacketOwners(self._prepare)
+        self.owners = PacketOwners(self._prepare, hooks)
         self._attached: dict[int, tuple[Interface, list[Link]]] = {}
         self._counted: dict[int, tuple[int, int]] = {}
         self.refused: dict[str, str] = {}  # interfaces, and why nothing is captured there
@@ -93,7 +95,8 @@ class PacketCapture:
     def _prepare(self, opened: BpfObject) -> None:
         opened.set_constants(self._constants)
         opened.share_event_buffer(self.buffer.fd, ring=self.buffer.is_ring)
-        share_maps(opened, self._shared_maps)
+        for name, other in self._shared_maps.items():
+            opened.share_map(name, other)
 
     def _fill_programs(self) -> None:
         programs = {

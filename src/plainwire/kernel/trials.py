@@ -1,4 +1,4 @@
-"""What this kernel allows, found out by trying each thing: the rows of `plainwire doctor`."""
+"""What this kernel allows, found out by trying each thing: the first part of `plainwire doctor`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from plainwire.inspect.elf import ElfFile
 from plainwire.kernel.bpf_object import BpfObject
 from plainwire.kernel.capabilities import missing_capabilities
 from plainwire.kernel.features import has_ring_buffer, has_uprobe_multi
+from plainwire.kernel.hooks import why_no_kprobes
 from plainwire.kernel.libbpf import KernelError, check_pointer, lib
-from plainwire.kernel.uprobes import LibbpfLink, Link, attach_first_way, attach_uprobes
-from plainwire.modules import KernelHook, Module, Way, all_modules
+from plainwire.kernel.uprobes import LibbpfLink, Link, attach_uprobes
 
 Status = Literal["works", "refused", "missing"]
 
@@ -101,10 +101,10 @@ def _uprobe() -> None:
 
 
 def _kprobe() -> str | None:
-    if not Path("/sys/bus/event_source/devices/kprobe/type").exists():
-        return "not compiled in (CONFIG_KPROBE_EVENTS)"
-    _attaches("trial_kprobe")()
-    return None
+    reason = why_no_kprobes()
+    if reason is None:
+        _attaches("trial_kprobe")()
+    return reason
 
 
 def _tracepoint() -> str | None:
@@ -119,34 +119,6 @@ def _objects() -> None:
     for name in ("processes", "openssl"):
         with BpfObject(name) as loaded:
             loaded.load()
-
-
-def _hook_way(module: Module, hook: KernelHook, way: Way) -> Trial:
-    """A way to hook the kernel for a module, tried with the module's own programs."""
-
-    def attempt() -> None:
-        with BpfObject(module.bpf_object) as loaded, ExitStack() as links:
-            loaded.load()
-            only_this = KernelHook(hook.name, (way,))
-            _, attached, refusals = attach_first_way(only_this, loaded.program)
-            for link in attached:
-                links.callback(link.close)
-            if refusals:
-                raise KernelError(errno.EOPNOTSUPP, refusals[0])
-
-    places = " and ".join(place for place, _ in way.programs)
-    without = f"unless another way works, {hook.without or 'nothing can be captured'}"
-    return Trial(f"{module.name}: {way.kind}", f"{hook.name}, by {places}", without, attempt)
-
-
-def hook_trials() -> list[Trial]:
-    """The ways in which the modules hook the kernel, in the order in which a capture tries them."""
-    return [
-        _hook_way(module, hook, way)
-        for module in all_modules().values()
-        for hook in module.kernel_hooks
-        for way in hook.ways
-    ]
 
 
 def _capabilities() -> str | None:

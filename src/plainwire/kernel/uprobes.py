@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from plainwire.kernel.libbpf import KernelError, check_pointer, ffi, lib
+from plainwire.kernel.libbpf import check_pointer, ffi, lib
 from plainwire.kernel.syscalls import link_uprobe_multi
-from plainwire.modules import KernelHook, Way
 
 ANY_PROCESS = 0
 
@@ -76,32 +75,3 @@ def attach_raw_tracepoint(program: Any, name: str) -> Link:
     """Attach one program to a tracepoint of the kernel, without tracefs."""
     pointer = lib.bpf_program__attach_raw_tracepoint(program, name.encode())
     return LibbpfLink(check_pointer(pointer, f"attach to the tracepoint {name}"))
-
-
-def attach_kprobe(program: Any, name: str) -> Link:
-    """Attach one program to the entry of a function of the kernel."""
-    pointer = lib.bpf_program__attach_kprobe(program, False, name.encode())
-    return LibbpfLink(check_pointer(pointer, f"attach to the kernel's function {name}"))
-
-
-def attach_first_way(hook: KernelHook, find_program: Callable[[str], Any]) -> tuple[Way | None, list[Link], list[str]]:
-    """Attach a hook in the first way that the kernel accepts.
-
-    Returns that way, its links, and what the kernel said of the ways before it; None, where it accepts none.
-    """
-    refusals = []
-    for way in hook.ways:
-        links: list[Link] = []
-        try:
-            for place, name in way.programs:
-                links.append(_ATTACH[way.kind](find_program(name), place))
-        except KernelError as error:
-            for link in links:
-                link.close()
-            refusals.append(f"{way.kind}: {error}")
-            continue
-        return way, links, refusals
-    return None, [], refusals
-
-
-_ATTACH: dict[str, Callable[[Any, str], Link]] = {"raw tracepoint": attach_raw_tracepoint, "kprobe": attach_kprobe}

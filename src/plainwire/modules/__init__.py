@@ -35,24 +35,37 @@ class GoHook:
     gives: Literal["data", "keys"] = "data"
 
 
+HookFamily = Literal["tracepoint", "kprobe", "fentry", "cgroup", "iterator"]
+# What `--hooks` says: the first way that the kernel accepts, or those of one family alone.
+HookChoice = Literal["auto", "tracepoint", "kprobe", "fentry"]
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way to have programs run at a place in the kernel: kind of hook, and (place, program) pairs."""
+    """One way to have programs run at a place in the kernel; they only make sense together.
 
-    kind: Literal["raw tracepoint", "kprobe"]
-    programs: tuple[tuple[str, str], ...]
+    The programs' sections in the eBPF object name the places, as in `kprobe/tcp_sendmsg`.
+    """
+
+    family: HookFamily
+    programs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class KernelHook:
-    """A place in the kernel that a module listens at: the first of the ways that the kernel accepts is used.
+    """What programs listen for in the kernel: the first of the ways that the kernel accepts is used.
 
-    without: what the user has to do without it; None: the module can't do without.
+    A program that not every kernel loads stands in a section that begins with `?`, and is loaded when its turn comes.
+    without: what the user has to do without it; None: nothing can be captured without.
     """
 
     name: str
     ways: tuple[Way, ...]
     without: str | None = None
+
+    def ways_of(self, choice: HookChoice) -> tuple[Way, ...]:
+        """The ways to try. A hook that has none of the chosen family keeps its own: there is nothing to choose."""
+        return tuple(way for way in self.ways if way.family == choice) or self.ways
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,18 +34,13 @@ MODULE = Module(
         Hook("SSL_free", "probe_SSL_free"),
     ),
     kernel_hooks=(
-        KernelHook(
-            "end of a thread",
-            (Way("raw tracepoint", (("sched_process_exit", "forget_calls"),)),),
-        ),
+        KernelHook("end of a thread", (Way("tracepoint", ("forget_calls",)),)),
         KernelHook(
             "socket used inside a call",
             (
-                Way(
-                    "raw tracepoint",
-                    (("sock_send_length", "socket_sent"), ("sock_recv_length", "socket_received")),
-                ),
-                Way("kprobe", (("tcp_sendmsg", "probe_tcp_sendmsg"), ("tcp_recvmsg", "probe_tcp_recvmsg"))),
+                Way("tracepoint", ("socket_sent", "socket_received")),
+                Way("kprobe", ("probe_tcp_sendmsg", "probe_tcp_recvmsg")),
+                Way("fentry", ("enter_tcp_sendmsg", "enter_tcp_recvmsg")),
             ),
             without="connections are known only where the program names its descriptor by SSL_set_fd",
         ),

@@ -56,6 +56,12 @@ class ExpressionAndCommand(click.Command):
 @click.option("--no-data", is_flag=True, help="Capture no plaintext: with --keylog, secrets alone.")
 @click.option("--duration", type=click.FloatRange(0, min_open=True), metavar="S", help="End after so many seconds.")
 @click.option("--max-events", type=click.IntRange(1), metavar="N", help="End after so many data events.")
+@click.option(
+    "--hooks",
+    type=click.Choice(["auto", "tracepoint", "kprobe", "fentry"]),
+    default="auto",
+    help="How to attach to the kernel, where `plainwire doctor` shows several ways; the first that works.",
+)
 @click.option("--transport", type=click.Choice(["auto", "ring", "perf"]), default="auto", help="Kind of event buffer.")
 @click.option(
     "--buffer-size", type=BufferSize(), default=DEFAULT_BUFFER_SIZE, metavar="SIZE", help="Of the event buffer; 64M."

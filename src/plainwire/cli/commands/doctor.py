@@ -8,7 +8,8 @@ import sys
 import click
 import msgspec
 
-from plainwire.kernel.trials import TRIALS, Result, hook_trials, run
+from plainwire.kernel.hook_trials import HookResult, WayResult, ladders, try_ladder
+from plainwire.kernel.trials import TRIALS, Result, run
 from plainwire.outputs.style import style_for
 
 CAPTURE_IMPOSSIBLE = 3
@@ -18,16 +19,19 @@ CAPTURE_IMPOSSIBLE = 3
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
 def command(as_json: bool) -> None:
     """Tell what this machine can do: each thing is tried. Exit status 3 when nothing can be captured."""
-    results = [run(trial) for trial in (*TRIALS, *hook_trials())]
+    results = [run(trial) for trial in TRIALS]
+    hooks = [try_ladder(ladder) for ladder in ladders()]
     obstacles = [result for result in results if result.trial.required and result.status != "works"]
     if as_json:
-        sys.stdout.buffer.write(msgspec.json.encode(_as_object(results, possible=not obstacles)) + b"\n")
+        sys.stdout.buffer.write(msgspec.json.encode(_as_object(results, hooks, possible=not obstacles)) + b"\n")
     else:
-        _print(results, obstacles)
+        _print(results)
+        _print_hooks(hooks)
+        _print_conclusion(obstacles)
     sys.exit(CAPTURE_IMPOSSIBLE if obstacles else 0)
 
 
-def _as_object(results: list[Result], *, possible: bool) -> dict[str, object]:
+def _as_object(results: list[Result], hooks: list[HookResult], *, possible: bool) -> dict[str, object]:
     return {
         "kernel": platform.release(),
         "machine": platform.machine(),
@@ -43,10 +47,28 @@ def _as_object(results: list[Result], *, possible: bool) -> dict[str, object]:
             }
             for result in results
         ],
+        "hooks": [
+            {
+                "module": tried.ladder.module,
+                "name": tried.ladder.hook.name,
+                "without": tried.ladder.hook.without,
+                "ways": [
+                    {
+                        "family": result.way.family,
+                        "places": result.places,
+                        "status": result.status,
+                        "used": result.used,
+                        "reason": result.reason,
+                    }
+                    for result in tried.ways
+                ],
+            }
+            for tried in hooks
+        ],
     }
 
 
-def _print(results: list[Result], obstacles: list[Result]) -> None:
+def _print(results: list[Result]) -> None:
     style = style_for(1)
     width = max(len(result.trial.name) for result in results)
     print(f"Linux {platform.release()} on {platform.machine()}")
@@ -59,6 +81,28 @@ def _print(results: list[Result], obstacles: list[Result]) -> None:
         print(f"{alarm}  {result.status:7}  {name}  {result.trial.gives}{style.reset if alarm else ''}")
         print(f"           {'':{width}}  because: {result.reason}")
         print(f"           {'':{width}}  so: {result.trial.without}")
+
+
+def _print_hooks(hooks: list[HookResult]) -> None:
+    print(
+        "Hooks in the kernel, with the ways to them in the order in which a capture tries them (--hooks chooses one):"
+    )
+    width = max(len(result.way.family) for tried in hooks for result in tried.ways)
+    for tried in hooks:
+        print(f"  {tried.ladder.module}: {tried.ladder.hook.name}")
+        for result in tried.ways:
+            print(f"    {_state(result):7}  {result.way.family:{width}}  {', '.join(result.places)}")
+            if result.reason:
+                print(f"             {'':{width}}  because: {result.reason}")
+        if not any(result.used for result in tried.ways):
+            print(f"             {'':{width}}  so: {tried.ladder.hook.without or 'nothing can be captured'}")
+
+
+def _state(result: WayResult) -> str:
+    return "used" if result.used else result.status
+
+
+def _print_conclusion(obstacles: list[Result]) -> None:
     if obstacles:
         print(f"Nothing can be captured here: {obstacles[0].trial.name}: {obstacles[0].reason}")
     else:
