@@ -5,13 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from plainwire.errors import PlainwireError
-from plainwire.events import AnyEvent, DataEvent, LossEvent, StatsEvent
+from plainwire.events import AnyEvent, CloseEvent, ConnectEvent, DataEvent, LossEvent, StatsEvent
 
 if TYPE_CHECKING:
     from plainwire.capture.api import Capture
     from plainwire.capture.options import CaptureOptions
 
-__all__ = ["AnyEvent", "Capture", "CaptureOptions", "DataEvent", "LossEvent", "PlainwireError", "StatsEvent"]
+__all__ = [
+    "AnyEvent",
+    "Capture",
+    "CaptureOptions",
+    "CloseEvent",
+    "ConnectEvent",
+    "DataEvent",
+    "LossEvent",
+    "PlainwireError",
+    "StatsEvent",
+]
 
 
 def __getattr__(name: str) -> Any:

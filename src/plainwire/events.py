@@ -42,7 +42,9 @@ class Connection(msgspec.Struct, frozen=True, gc=False):
     `id` numbers the connections of a capture, in the order of their first event. `way` is how it was found: "set_fd"
     (SSL_set_fd named the descriptor), "bio" (the descriptor in the SSL structure) or "thread" (the one socket that the
     thread used inside the call). A UNIX socket has no addresses. `net_namespace` is the inode number of
-    /proc/PID/ns/net: equal addresses in two namespaces are different places.
+    /proc/PID/ns/net: equal addresses in two namespaces are different places. `opened` and `closed`: times as in
+    Event.time; opened is None for a connection that is older than the capture, closed is set in its CloseEvent alone.
+    `way` is None in events that come from the socket itself.
     """
 
     id: int
@@ -52,7 +54,59 @@ class Connection(msgspec.Struct, frozen=True, gc=False):
     remote_address: str | None
     remote_port: int | None
     net_namespace: int
-    way: ConnectionWay
+    way: ConnectionWay | None
+    opened: str | None = None
+    closed: str | None = None
+
+
+Direction = Literal["connect", "accept"]
+"""Which end opened a connection: this process ("connect"), or the other end to it ("accept")."""
+
+
+class ConnectEvent(Event, tag="connect", gc=False):
+    """A TCP connection was opened, or could not be.
+
+    A connection is told before its first data, with the time at which it was opened; with `connections` "all" every
+    one of the captured processes is told when it opens. `thread_comm` and `tid` are of the thread that opened it, or of
+    the first to use an accepted one. `error`: why it could not be opened, as errno(3) names it.
+    """
+
+    KIND: ClassVar[str] = "connect"
+
+    direction: Direction
+    pid: int
+    tid: int
+    uid: int
+    comm: str
+    thread_comm: str
+    exe: str | None
+    cmdline: list[str] | None
+    fd: int | None
+    connection: Connection
+    error: str | None
+
+
+class CloseEvent(Event, tag="close", gc=False):
+    """A TCP connection of a captured process has ended.
+
+    read_bytes, written_bytes: plaintext that its TLS calls moved, lost events included. tcp_received_bytes,
+    tcp_sent_bytes: what TCP moved, without repetitions. duration_ns, direction: None where older than the capture.
+    """
+
+    KIND: ClassVar[str] = "close"
+
+    direction: Direction | None
+    pid: int
+    uid: int
+    comm: str
+    exe: str | None
+    cmdline: list[str] | None
+    connection: Connection
+    duration_ns: int | None
+    read_bytes: int
+    written_bytes: int
+    tcp_received_bytes: int
+    tcp_sent_bytes: int
 
 
 class DataEvent(Event, tag="data", gc=False):
@@ -183,4 +237,4 @@ class StatsEvent(Event, tag="stats", gc=False):
     complete: bool  # False: the recording was cut short
 
 
-AnyEvent = DataEvent | SecretEvent | PacketEvent | InterfaceEvent | LossEvent | StatsEvent
+AnyEvent = DataEvent | ConnectEvent | CloseEvent | SecretEvent | PacketEvent | InterfaceEvent | LossEvent | StatsEvent

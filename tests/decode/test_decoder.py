@@ -86,6 +86,8 @@ def test_every_field_of_a_data_event() -> None:
             "remote_port": 443,
             "net_namespace": 4026531840,
             "way": "set_fd",
+            "opened": None,
+            "closed": None,
         },
         "connection_note": None,
         "sequence": 0,

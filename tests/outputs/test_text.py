@@ -14,7 +14,15 @@ from plainwire.outputs.hexdump import hexdump
 from plainwire.outputs.payload import show_payload
 from plainwire.outputs.style import COLOUR, PLAIN, Style
 from plainwire.outputs.text import TextFormat
-from tests.support.events import data_event, loss_event, secret_event, stats_event
+from tests.support.events import (
+    close_event,
+    connect_event,
+    connection,
+    data_event,
+    loss_event,
+    secret_event,
+    stats_event,
+)
 
 DATE = "━━ 2026-02-03, times are UTC\n"
 START = "━━ 16:03:05.123456Z  "
@@ -36,6 +44,40 @@ def test_a_header_then_the_payload() -> None:
     assert text_of(events) == (
         f"{DATE}{START}curl[1234] → write  fd 5  TLSv1.3  libssl.so.3  18 bytes\nGET / HTTP/1.1\n\n"
         f"{START}curl[1234] ← read  fd 5  TLSv1.3  libssl.so.3  1 byte\nx\n"
+    )
+
+
+def test_the_ends_of_the_connection_stand_behind_the_process() -> None:
+    there = connection()
+    unix = connection(family="unix", local_address=None, local_port=None, remote_address=None, remote_port=None)
+    events = [
+        data_event(b"x", connection=there),
+        data_event(b"x", connection=there, direction="read"),
+        data_event(b"x", connection=unix),
+    ]
+    assert text_of(events) == (
+        f"{DATE}{START}curl[1234] 10.0.0.1:40000 → 10.0.0.2:443  write  TLSv1.3  libssl.so.3  1 byte\nx\n"
+        f"{START}curl[1234] 10.0.0.1:40000 ← 10.0.0.2:443  read  TLSv1.3  libssl.so.3  1 byte\nx\n"
+        f"{START}curl[1234] → write  unix socket  TLSv1.3  libssl.so.3  1 byte\nx\n"
+    )
+
+
+def test_a_connection_opens_and_closes() -> None:
+    events = [
+        connect_event(),
+        connect_event(direction="accept", connection=connection(family="IPv6", remote_address="2001:db8::1")),
+        connect_event(error="ECONNREFUSED", connection=connection(opened=None)),
+        close_event(),
+        close_event(duration_ns=None, direction=None),
+    ]
+    assert text_of(events) == (
+        f"{DATE}{START}curl[1234] 10.0.0.1:40000 → 10.0.0.2:443  opened\n"
+        f"{START}curl[1234] 10.0.0.1:40000 ← [2001:db8::1]:443  accepted\n"
+        f"{START}curl[1234] 10.0.0.1:40000 → 10.0.0.2:443  not opened: ECONNREFUSED\n"
+        f"{START}curl[1234] 10.0.0.1:40000 → 10.0.0.2:443  closed after 1.235 s: 5,177 bytes read, 78 bytes written"
+        " (TCP 7,411 and 902)\n"
+        f"{START}curl[1234] 10.0.0.1:40000 ⇄ 10.0.0.2:443  closed: 5,177 bytes read, 78 bytes written"
+        " (TCP 7,411 and 902)\n"
     )
 
 

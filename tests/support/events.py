@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from plainwire.events import DataEvent, LossEvent, SecretEvent, StatsEvent
+from plainwire.events import CloseEvent, ConnectEvent, Connection, DataEvent, LossEvent, SecretEvent, StatsEvent
 
 TIME = "2026-02-03T16:03:05.123456789Z"
 
@@ -41,6 +41,54 @@ def data_event(data: bytes = b"", **changes: Any) -> DataEvent:
         "data": data,
     }
     return DataEvent(**(fields | changes))
+
+
+def connection(**changes: Any) -> Connection:
+    """The connection of curl, opened while it was captured."""
+    fields: dict[str, Any] = {
+        "id": 1,
+        "family": "IPv4",
+        "local_address": "10.0.0.1",
+        "local_port": 40000,
+        "remote_address": "10.0.0.2",
+        "remote_port": 443,
+        "net_namespace": 4026531840,
+        "way": "set_fd",
+        "opened": TIME,
+        "closed": None,
+    }
+    return Connection(**(fields | changes))
+
+
+_CURL: dict[str, Any] = {
+    "time": TIME,
+    "timestamp_ns": 1_000_000_001,
+    "direction": "connect",
+    "pid": 1234,
+    "uid": 1000,
+    "comm": "curl",
+    "exe": "/usr/bin/curl",
+    "cmdline": ["curl", "https://localhost/"],
+}
+
+
+def connect_event(**changes: Any) -> ConnectEvent:
+    """curl opened its connection."""
+    opened = {"tid": 1234, "thread_comm": "curl", "fd": 5, "connection": connection(way=None), "error": None}
+    return ConnectEvent(**(_CURL | opened | changes))
+
+
+def close_event(**changes: Any) -> CloseEvent:
+    """curl's connection has ended."""
+    closed: dict[str, Any] = {
+        "connection": connection(way=None, closed=TIME),
+        "duration_ns": 1_234_567_890,
+        "read_bytes": 5177,
+        "written_bytes": 78,
+        "tcp_received_bytes": 7411,
+        "tcp_sent_bytes": 902,
+    }
+    return CloseEvent(**(_CURL | closed | changes))
 
 
 def loss_event(reason: str = "buffer_full", count: int = 1, **changes: Any) -> LossEvent:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import PurePosixPath
 
-from plainwire.events import AnyEvent, Connection, DataEvent, LossEvent
+from plainwire.events import AnyEvent, CloseEvent, ConnectEvent, Connection, DataEvent, LossEvent
 from plainwire.outputs.clean import MARK, clean_name
 from plainwire.outputs.losses import loss_sentence
 from plainwire.outputs.style import Style
@@ -37,9 +37,8 @@ class TextFormat:
         """The text of `events`, in whole lines."""
         parts: list[bytes] = []
         for event in events:
-            if not isinstance(
-                event, DataEvent | LossEvent
-            ):  # others have outputs of their own: summary, key log, pcapng
+            # Others have outputs of their own: summary, key log, pcapng.
+            if not isinstance(event, DataEvent | LossEvent | ConnectEvent | CloseEvent):
                 continue
             if not event.time.startswith(self._date):
                 self._date = event.time[:10]
@@ -48,6 +47,10 @@ class TextFormat:
                 self._add_header(parts, event)
                 if event.data:
                     parts.append(self._payload(event))
+            elif isinstance(event, ConnectEvent):
+                parts.append(self._opening(event))
+            elif isinstance(event, CloseEvent):
+                parts.append(self._closing(event))
             elif isinstance(event, LossEvent) and event.reason != "gap":  # a gap stands in the header after it
                 parts.append(self._loss(event))
         return b"".join(parts)
@@ -55,6 +58,27 @@ class TextFormat:
     def _loss(self, event: LossEvent) -> bytes:
         sentence = loss_sentence(event.reason, event.count)
         return f"{self._style.alarm}{MARK} {event.time[11:26]}Z  LOST {sentence}{self._style.reset}\n".encode()
+
+    def _opening(self, event: ConnectEvent) -> bytes:
+        happened = "opened" if event.direction == "connect" else "accepted"
+        if event.error is not None:
+            happened = f"{self._style.alarm}not opened: {clean_name(event.error)}"
+        return self._connection_line(event, event.connection.opened or event.time, happened)
+
+    def _closing(self, event: CloseEvent) -> bytes:
+        age = "" if event.duration_ns is None else f" after {event.duration_ns / 1e9:.3f} s"
+        read, written = counted(event.read_bytes, "byte"), counted(event.written_bytes, "byte")
+        tcp = f"TCP {event.tcp_received_bytes:,} and {event.tcp_sent_bytes:,}"
+        return self._connection_line(event, event.time, f"closed{age}: {read} read, {written} written ({tcp})")
+
+    def _connection_line(self, event: ConnectEvent | CloseEvent, time: str, happened: str) -> bytes:
+        style = self._style
+        who = f"{clean_name(event.comm)}[{event.pid}]"
+        arrow = {"connect": "→", "accept": "←"}.get(event.direction or "", "⇄")
+        return (
+            f"{style.dim}{MARK} {time[11:26]}Z{style.reset}  {style.bold}{who}{style.reset}"
+            f" {_ends(event.connection, arrow)}  {happened}{style.reset}\n"
+        ).encode()
 
     def _add_header(self, parts: list[bytes], event: DataEvent) -> None:
         middle = self._middle(
@@ -94,14 +118,17 @@ class TextFormat:
         if thread_comm != comm:
             who += f" thread {clean_name(thread_comm)}[{tid}]"
         arrow, colour = ("←", style.read) if direction == "read" else ("→", style.write)
-        where = [
-            _ends(connection) if connection else f"fd {fd}" if fd is not None else f"ssl {ssl:#x}",
-            clean_name(tls_version or ""),
-            clean_name(PurePosixPath(library).name),
-        ]
+        moved = f"{colour}{arrow} {direction}{style.reset}"
+        if connection and connection.local_address is not None:
+            ends = _ends(connection, f"{colour}{arrow}{style.reset}")
+            where = [ends, f"{colour}{direction}{style.reset}"]
+        elif connection:
+            where = [moved, f"{connection.family} socket"]
+        else:
+            where = [moved, f"fd {fd}" if fd is not None else f"ssl {ssl:#x}"]
+        where += [clean_name(tls_version or ""), clean_name(PurePosixPath(library).name)]
         return (
-            f"Z{style.reset}  {style.bold}{who}{style.reset} {colour}{arrow} {direction}{style.reset}"
-            f"  {'  '.join(filter(None, where))}  {style.bold}"
+            f"Z{style.reset}  {style.bold}{who}{style.reset} {'  '.join(filter(None, where))}  {style.bold}"
         ).encode()
 
     def _notes(self, event: DataEvent) -> bytes:
@@ -122,14 +149,14 @@ class TextFormat:
         return "".join(notes).encode()
 
 
-def _ends(connection: Connection) -> str:
-    if connection.local_address is None or connection.remote_address is None:
-        return f"{connection.family} socket"
+def _ends(connection: Connection, arrow: str) -> str:
     local = _endpoint(connection.local_address, connection.local_port)
-    return f"{local} ⇄ {_endpoint(connection.remote_address, connection.remote_port)}"
+    return f"{local} {arrow} {_endpoint(connection.remote_address, connection.remote_port)}"
 
 
-def _endpoint(address: str, port: int | None) -> str:
+def _endpoint(address: str | None, port: int | None) -> str:
+    if address is None:
+        return "?"
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
