@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any, Literal, Self
 
@@ -122,3 +122,10 @@ def payload(events: Iterable[Event], direction: Literal["read", "write"], pid: i
         for event in events
         if event["kind"] == "data" and event["direction"] == direction and pid in (None, event["pid"])
     )
+
+
+def capture_of(run_plainwire: Callable[..., Capture], *arguments: str | Path) -> Capture:
+    """A capture that ends with its command, and has ended well."""
+    capture = run_plainwire(*arguments)
+    assert capture.wait() == 0, "".join(capture.messages)
+    return capture
