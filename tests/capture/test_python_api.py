@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,7 @@ def test_entering_raises_what_the_user_can_act_on() -> None:
 @pytest.mark.parametrize("options", [{"duration": 0.1}, {"command": ["true"]}])
 def test_nothing_stays_open(options: dict[str, Any]) -> None:
     def descriptors() -> int:
+        gc.collect()  # what other tests have left
         return len(list(Path("/proc/self/fd").iterdir()))
 
     with plainwire.Capture(**options) as capture:
