@@ -15,7 +15,7 @@ struct {
 	__type(key, __u32);   /* pid */
 	__type(value, __u32); /* enum target_flag */
 	__uint(max_entries, 65536);
-	__uint(map_flags, 1); /* BPF_F_NO_PREALLOC: few are in use */
+	__uint(map_flags, BPF_F_NO_PREALLOC); /* few are in use */
 } target_pids SEC(".maps") PURPOSE("the processes to capture, and whether their children are too");
 
 struct comm_key_t {

@@ -46,6 +46,19 @@ struct {
 	__uint(max_entries, 65536);
 } sent_secrets SEC(".maps") PURPOSE("connections whose secrets were sent");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, __u32); /* pid */
+	__type(value, __u8);
+	__uint(max_entries, 64);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} excluded_pids SEC(".maps") PURPOSE("plainwire's own helpers, whose handshakes are trials");
+
+static __always_inline bool is_excluded(__u32 pid)
+{
+	return bpf_map_lookup_elem(&excluded_pids, &pid) != NULL;
+}
+
 #if defined(__TARGET_ARCH_x86)
 #define SIXTH_ARGUMENT(ctx) ((ctx)->r9)
 #else
@@ -77,7 +90,7 @@ int probe_keylog_function(struct pt_regs *ctx)
 	if (!is_target(pid_tgid >> 32, (__u32)bpf_get_current_uid_gid()))
 		return 0;
 	function = bpf_map_lookup_elem(&keylog_functions, &library);
-	if (!function)
+	if (!function || is_excluded(pid_tgid >> 32))
 		return 0;
 	secret_len = arguments[function->secret_len & 7];
 	if (function->random_len != NO_ARGUMENT)
@@ -168,6 +181,7 @@ static __always_inline bool read_secrets(struct mastersecret_t *event, const str
 	return READ(event, handshake_secret, &layout->handshake_secret) &&
 	       READ(event, handshake_traffic_hash, &layout->handshake_traffic_hash) &&
 	       READ(event, server_finished_hash, &handshake->server_finished_hash) &&
+	       READ(event, server_finished_key, &handshake->server_finished_key) &&
 	       READ(event, exporter_master_secret, &layout->exporter_master_secret) &&
 	       !is_zero(event->exporter_master_secret);
 }
@@ -187,7 +201,7 @@ static __always_inline void send_secrets(struct pt_regs *ctx, __u64 ssl)
 	if (!layout || !read_by_layout(&random, sizeof(random), ssl, &layout->client_random) || !random)
 		return;
 	sent = bpf_map_lookup_elem(&sent_secrets, &key);
-	if (sent && *sent == random)
+	if ((sent && *sent == random) || is_excluded(key.pid))
 		return;
 	handshake = bpf_map_lookup_elem(&handshake_layouts, &library);
 	event = handshake ? make_event(pid_tgid) : NULL;

@@ -37,6 +37,7 @@ struct library_layout_t {
 struct handshake_layout_t {
 	struct layout_path_t in_init; /* 32 bits: not 0 until the handshake is complete */
 	struct layout_path_t server_finished_hash;
+	struct layout_path_t server_finished_key;
 };
 
 #endif

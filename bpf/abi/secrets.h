@@ -63,6 +63,7 @@ struct mastersecret_t {
 	__u8 handshake_secret[MAX_SECRET_SIZE];
 	__u8 handshake_traffic_hash[MAX_SECRET_SIZE]; /* of the messages up to ServerHello */
 	__u8 server_finished_hash[MAX_SECRET_SIZE];   /* of the messages up to the server's Finished */
+	__u8 server_finished_key[MAX_SECRET_SIZE];    /* RFC 8446, section 4.4 */
 	__u8 client_app_traffic_secret[MAX_SECRET_SIZE];
 	__u8 server_app_traffic_secret[MAX_SECRET_SIZE];
 	__u8 exporter_master_secret[MAX_SECRET_SIZE];

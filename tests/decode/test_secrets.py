@@ -87,6 +87,7 @@ RFC_8448 = {
     "handshake_secret": "1dc826e93606aa6fdc0aadc12f741b01046aa6b99f691ed221a9f0ca043fbeac",
     "handshake_traffic_hash": "860c06edc07858ee8e78f0e7428c58edd6b43f2ca3e6e95f02ed063cf0e1cad8",
     "server_finished_hash": "9608102a0f1ccc6db6250b7b7e417b1a000eaada3daae4777a7686c9ff83df13",
+    "server_finished_key": "008d3b66f816ea559f96b537e885c31fc068bf492c652f01f288a1d8cdc19fc8",
     "exporter_master_secret": "fe22f881176eda18eb8f44529e6792c50c9a3f89452f68d8ae311b4309d3cf50",
 }
 RFC_8448_SECRETS = {
@@ -109,7 +110,16 @@ def test_secrets_of_tls_1_3_are_derived(cipher_id: int) -> None:
     assert secrets_of(**rfc_8448(cipher_id=cipher_id)) == RFC_8448_SECRETS
 
 
-@pytest.mark.parametrize("field", ["handshake_secret", "server_finished_hash", "exporter_master_secret"])
+@pytest.mark.parametrize(
+    "field",
+    [
+        "handshake_secret",
+        "handshake_traffic_hash",
+        "server_finished_hash",
+        "server_finished_key",
+        "exporter_master_secret",
+    ],
+)
 def test_secrets_that_contradict_one_another_are_not_written(field: str) -> None:
     (event,) = decode(SECRETS, Samples([master_secret(**rfc_8448(**{field: bytes(63) + b"x"}))]))
     assert isinstance(event, LossEvent)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
 from plainwire.capture.layout_learner import OpenFiles
 from plainwire.errors import PlainwireError
 from plainwire.inspect.elf import ElfFile
@@ -16,6 +19,7 @@ _MIN_SIZE = 256 << 10
 
 FileIdentity = tuple[int, int]  # device and inode, as fstat(2) tells
 Found = Placements | str | None
+LeavingOut = Callable[[], AbstractContextManager[Callable[[int], None]]]
 
 
 class KeyFinder:
@@ -26,10 +30,13 @@ class KeyFinder:
 
     deep: look into files too that hold no TLS library by name (static and stripped ones). They are read whole, at some
     300 MB a second: right for the files or processes that the user named, not for all that runs.
+    leaving_out: a block in which the pids that its function is given are not captured: a layout is learned by trial
+    handshakes with the very library that may have probes by then.
     """
 
-    def __init__(self, *, deep: bool) -> None:
+    def __init__(self, *, deep: bool, leaving_out: LeavingOut) -> None:
         self._deep = deep
+        self._leaving_out = leaving_out
         self._functions: dict[FileIdentity, Found] = {}
         self._structures: dict[FileIdentity, Found] = {}
 
@@ -68,12 +75,13 @@ class KeyFinder:
         if module.key_object is None or library is None or library.implementation not in module.implementations:
             return None
         if identity not in self._structures:
-            self._structures[identity] = _learn(elf, module, open_files)
+            with self._leaving_out() as leave_out:
+                self._structures[identity] = _learn(elf, module, open_files, leave_out)
         return self._structures[identity]
 
 
-def _learn(elf: ElfFile, module: Module, open_files: OpenFiles) -> Placements | str:
-    from plainwire.layouts.learn import learn  # noqa: PLC0415
+def _learn(elf: ElfFile, module: Module, open_files: OpenFiles, leave_out: Callable[[int], None]) -> Placements | str:
+    from plainwire.layouts.learn import LearnOptions, learn  # noqa: PLC0415
     from plainwire.layouts.secret_layout import handshake_layout  # noqa: PLC0415
 
     functions = elf.symbols([hook.function for hook in module.key_hooks])
@@ -81,7 +89,7 @@ def _learn(elf: ElfFile, module: Module, open_files: OpenFiles) -> Placements | 
         return "its functions have no names"
     try:
         with open_files() as files:
-            layout = learn(files)
+            layout = learn(files, LearnOptions(helper_started=leave_out))
             handshake = handshake_layout(files, layout)
     except (PlainwireError, OSError) as error:
         return str(error)
@@ -92,5 +100,5 @@ def _learn(elf: ElfFile, module: Module, open_files: OpenFiles) -> Placements | 
         if hook.function in functions:
             address = functions[hook.function].address
             places.append(Placement(hook.function, hook.entry, address, elf.file_offset(address)))
-    values = pack_handshake_layout(handshake.in_init, handshake.server_finished_hash)
+    values = pack_handshake_layout(handshake.in_init, handshake.server_finished_hash, handshake.server_finished_key)
     return Placements(tuple(places), layouts=(("library_layouts", pack_layout(layout)), ("handshake_layouts", values)))

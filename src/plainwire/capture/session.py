@@ -106,7 +106,7 @@ class Session:
         self._read_layouts()
         self._learner = LayoutLearner(self._engine)
         if options.keys_by:
-            finder = KeyFinder(deep=bool(pids or options.libraries))
+            finder = KeyFinder(deep=bool(pids or options.libraries), leaving_out=self._engine.leaving_out)
             self._keys = KeyAttacher(self._engine, finder, options.keys_by, both=options.verify_keys)
         self._discovery = Discovery(
             self._engine,

@@ -132,6 +132,7 @@ class MasterSecretEvent(NamedTuple):
     handshake_secret: Chars
     handshake_traffic_hash: Chars
     server_finished_hash: Chars
+    server_finished_key: Chars
     client_app_traffic_secret: Chars
     server_app_traffic_secret: Chars
     exporter_master_secret: Chars

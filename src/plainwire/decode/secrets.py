@@ -125,9 +125,24 @@ def _secrets(event: abi.MasterSecretEvent) -> dict[str, bytes]:
     suite = _SUITE_HASHES.get(event.cipher_id)
     for hashed in HASHES if suite is None else (suite,):
         secrets = _tls13_secrets(event, hashed)
-        if secrets["EXPORTER_SECRET"] == event.exporter_master_secret[: hashed.length]:
+        if _proved(secrets, event, hashed):
             return secrets
-    raise ContradictionError("the exporter secret does not follow from the handshake secret")
+    raise ContradictionError(
+        "the exporter secret or the server's Finished key does not follow from the handshake secret"
+    )
+
+
+def _proved(secrets: dict[str, bytes], event: abi.MasterSecretEvent, hashed: Hash) -> bool:
+    """Whether what was derived leads to the values of the structure that it was not derived from.
+
+    The exporter secret proves the handshake secret and the hash up to the server's Finished, hence the application's
+    secrets. The server's Finished key proves the hash up to ServerHello, hence the handshake's traffic secrets.
+    """
+    finished_key = hashed.finished_key(secrets["SERVER_HANDSHAKE_TRAFFIC_SECRET"])
+    return (
+        secrets["EXPORTER_SECRET"] == event.exporter_master_secret[: hashed.length]
+        and finished_key == event.server_finished_key[: hashed.length]
+    )
 
 
 def _tls13_secrets(event: abi.MasterSecretEvent, hashed: Hash) -> dict[str, bytes]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import struct
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,6 +32,7 @@ _PROCESS_TRACEPOINTS = ("sched_process_fork", "sched_process_exec", "sched_proce
 _COOKIE_HALF = 0xFFFFFFFF
 
 _LAYOUTS_MAP = "library_layouts"
+_EXCLUDED_MAP = "excluded_pids"
 
 # enum target_flag of bpf/abi.h
 TARGET_PROCESS = 1
@@ -228,6 +230,24 @@ class Engine:
     def remove_target(self, pid: int) -> None:
         """Capture this process no longer."""
         self._target_pids.delete(struct.pack("=I", pid))
+
+    @contextmanager
+    def leaving_out(self) -> Iterator[Callable[[int], None]]:
+        """Gives a function that takes pids, whose secrets are left out until the end of the block."""
+        pids: list[bytes] = []
+        maps = [loaded.map(_EXCLUDED_MAP) for loaded in self._key_objects.values() if loaded.has_map(_EXCLUDED_MAP)]
+
+        def leave_out(pid: int) -> None:
+            pids.append(struct.pack("=I", pid))
+            for excluded in maps:
+                excluded.update(pids[-1], b"\1")
+
+        try:
+            yield leave_out
+        finally:
+            for excluded in maps:
+                for pid in pids:
+                    excluded.delete(pid)
 
     def add_comm(self, comm: str) -> None:
         """Capture the processes of this name too; the kernel keeps 15 bytes of a name."""

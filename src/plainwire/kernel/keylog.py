@@ -31,6 +31,8 @@ def pack_keylog_function(function: KeylogFunction) -> bytes:
     )
 
 
-def pack_handshake_layout(in_init: Sequence[int], server_finished_hash: Sequence[int]) -> bytes:
+def pack_handshake_layout(
+    in_init: Sequence[int], server_finished_hash: Sequence[int], server_finished_key: Sequence[int]
+) -> bytes:
     """The value of the map `handshake_layouts`; a path without steps is not known."""
-    return pack_path(in_init) + pack_path(server_finished_hash)
+    return b"".join(map(pack_path, (in_init, server_finished_hash, server_finished_key)))

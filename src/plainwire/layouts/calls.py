@@ -15,7 +15,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -68,7 +68,8 @@ class Library:
 
     descriptors: the file's, then those of libraries that it needs. functions: name → (index of the file, address as
     linked). entry: the entry address of a program that is to be started for it, None for a library.
-    seconds: for everything together.
+    seconds: for everything together. started: told the number of each process in which functions will be called,
+    before any is.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Library:
         entry: int | None,
         owner: Owner,
         seconds: float,
+        started: Callable[[int], None] = lambda _pid: None,
     ) -> None:
         self._functions = functions
         self._deadline = time.monotonic() + seconds
@@ -104,6 +106,7 @@ class Library:
             }
             pid = self._number(self._ask(json.dumps(request), "loading"), "loading")
             self.memory = ProcessMemory(self._checked(pid), writable=True)
+            started(pid)
         except BaseException:
             self._end()
             raise

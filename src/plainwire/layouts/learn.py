@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,12 +33,14 @@ SECONDS = 10.0
 class LearnOptions:
     """use_cache: take a layout that was learned before, and keep this one. run: call the library's functions in a
     helper process (calibration). allow_writable: also those of files that others may write, or that a stranger owns.
+    helper_started: told the helper's pid before it does anything.
     """
 
     use_cache: bool = True
     run: bool = True
     allow_writable: bool = False
     seconds: float = SECONDS
+    helper_started: Callable[[int], None] = lambda _pid: None
 
 
 def learn_path(path: Path, options: LearnOptions = LearnOptions()) -> Layout:
@@ -133,7 +135,14 @@ def _calibrate(files: LibraryFiles, options: LearnOptions) -> Calibration:
     owner = Owner(files.descriptors, allow_writable=options.allow_writable)
     found = find_functions(files.files, handshake.REQUIRED + handshake.OPTIONAL)
     functions = {name: (files.files.index(file), address) for name, (file, address) in found.items()}
-    with Library(files.descriptors, functions, entry=entry, owner=owner, seconds=options.seconds) as library:
+    with Library(
+        files.descriptors,
+        functions,
+        entry=entry,
+        owner=owner,
+        seconds=options.seconds,
+        started=options.helper_started,
+    ) as library:
         return calibrate(library)
 
 
