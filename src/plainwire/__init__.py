@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from plainwire.errors import PlainwireError
-from plainwire.events import AnyEvent, CloseEvent, ConnectEvent, DataEvent, LossEvent, StatsEvent
 
 if TYPE_CHECKING:
     from plainwire.capture.api import Capture
     from plainwire.capture.options import CaptureOptions
+    from plainwire.events import AnyEvent, CloseEvent, ConnectEvent, DataEvent, LossEvent, StatsEvent
+
+__version__ = "0.1.0"
 
 __all__ = [
     "AnyEvent",
@@ -23,15 +26,12 @@ __all__ = [
     "StatsEvent",
 ]
 
+_HOMES = {"Capture": "plainwire.capture.api", "CaptureOptions": "plainwire.capture.options"}
+
 
 def __getattr__(name: str) -> Any:
-    """Capture needs libbpf, which a machine that only reads recordings may lack: it is loaded when it is asked for."""
-    if name == "Capture":
-        from plainwire.capture.api import Capture  # noqa: PLC0415
-
-        return Capture
-    if name == "CaptureOptions":
-        from plainwire.capture.options import CaptureOptions  # noqa: PLC0415
-
-        return CaptureOptions
-    raise AttributeError(f"module 'plainwire' has no attribute {name!r}")
+    """Names are loaded when they are asked for: Capture needs libbpf, which a machine that only reads recordings may
+    lack, and `plainwire --help` needs none of them."""
+    if name not in __all__:
+        raise AttributeError(f"module 'plainwire' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES.get(name, "plainwire.events")), name)

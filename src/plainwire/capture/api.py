@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self, Unpack
+from typing import TYPE_CHECKING, Self, Unpack
 
 from plainwire.capture.options import CaptureOptions, OptionFields
 from plainwire.capture.session import Session
 from plainwire.decode.decoder import Decoder
 from plainwire.events import AnyEvent
 from plainwire.recording.writer import Writer
+
+if TYPE_CHECKING:
+    from plainwire.capture.async_events import AsyncEvents
 
 _log = logging.getLogger("plainwire")
 
@@ -53,8 +55,6 @@ class Capture:
         self._owner = owner
         self._recorder: Writer | None = None
         self._batches = self._decode()
-        self._ready: deque[AnyEvent] = deque()
-        self._pending: asyncio.Future[list[AnyEvent] | None] | None = None
 
     def stop(self) -> None:
         """End the iteration after what has been captured by now. From any thread, or from a signal handler."""
@@ -101,26 +101,20 @@ class Capture:
         for batch in self._batches:
             yield from batch
 
+    @cached_property
+    def _async_events(self) -> AsyncEvents:
+        # asyncio is imported for those who use it: it would take a tenth of the start of every capture.
+        from plainwire.capture.async_events import AsyncEvents  # noqa: PLC0415
+
+        return AsyncEvents(self._batches)
+
     async def __aenter__(self) -> Self:
-        return await asyncio.to_thread(self.__enter__)
+        return await self._async_events.in_thread(self.__enter__)
 
     async def __aexit__(self, *_exception: object) -> None:
         self.stop()
-        if self._pending is not None:
-            await self._pending
-        await asyncio.to_thread(self.__exit__, None, None, None)
+        await self._async_events.settle()
+        await self._async_events.in_thread(self.__exit__, None, None, None)
 
     def __aiter__(self) -> AsyncIterator[AnyEvent]:
-        return self
-
-    async def __anext__(self) -> AnyEvent:
-        while not self._ready:
-            if self._pending is None:
-                self._pending = asyncio.ensure_future(asyncio.to_thread(next, self._batches, None))
-            # Shielded: a caller that gives up waiting (a timeout) must not lose the batch.
-            batch = await asyncio.shield(self._pending)
-            self._pending = None
-            if batch is None:
-                raise StopAsyncIteration
-            self._ready.extend(batch)
-        return self._ready.popleft()
+        return self._async_events

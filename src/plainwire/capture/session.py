@@ -9,8 +9,8 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from importlib.metadata import version
 
+from plainwire import __version__
 from plainwire.capture.command import Command
 from plainwire.capture.discovery import Discovery
 from plainwire.capture.key_attacher import KeyAttacher
@@ -172,9 +172,7 @@ class Session:
         """Everything that is captured, as it comes, until `stop()`, the end of COMMAND or of the duration."""
         started = time.monotonic_ns()
         deadline = started + int(self.options.duration * 1e9) if self.options.duration is not None else None
-        yield Header(
-            FORMAT, version("plainwire"), platform.machine(), platform.release(), started, self.options.settings()
-        )
+        yield Header(FORMAT, __version__, platform.machine(), platform.release(), started, self.options.settings())
         for module, btf in self._engine.layouts():
             yield Layout(module, btf)
         yield _clock()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from pathlib import Path
 
 import click
 
+from plainwire import __version__
 from plainwire.cli.options import Size
 from plainwire.errors import InputError
 from plainwire.outputs import Output
@@ -63,7 +63,7 @@ def open_pcapng(
     def files(path: Path) -> PcapngFiles:
         return PcapngFiles(
             path,
-            f"plainwire {version('plainwire')}",
+            f"plainwire {__version__}",
             max_bytes=rotate_size,
             max_ns=int(rotate_seconds * 1e9) if rotate_seconds is not None else None,
             files=file_count,

@@ -1,4 +1,4 @@
-"""Attaches to places in the kernel: each hook in the first of its ways that the kernel accepts, or in the chosen one."""
+"""Attaches to places in the kernel: each hook in the first of its ways that the kernel accepts, or in one chosen."""
 
 from __future__ import annotations
 

@@ -6,13 +6,16 @@ All is read from the program's own function table and machine code; no Go versio
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from plainwire.errors import InputError
 from plainwire.inspect.elf import ElfFile
 from plainwire.inspect.elf_relocations import Pointers
 from plainwire.inspect.go_buildinfo import BuildInfo, read_build_info
-from plainwire.inspect.go_code import Abi, GoCode
 from plainwire.inspect.go_pclntab import GoFunction, Pclntab
+
+if TYPE_CHECKING:
+    from plainwire.inspect.go_code import Abi
 
 READ = "crypto/tls.(*Conn).Read"
 WRITE = "crypto/tls.(*Conn).Write"
@@ -66,6 +69,9 @@ def is_go_program(elf: ElfFile) -> bool:
 
 def read_go_tls(elf: ElfFile) -> GoTls:
     """What a capture of this Go program needs. Raises InputError that says why it can't be captured."""
+    # The disassembler, which takes long to import, is needed where there is a Go program.
+    from plainwire.inspect.go_code import GoCode  # noqa: PLC0415
+
     if elf.bits != 64 or elf.machine not in ("x86_64", "aarch64"):
         raise InputError(f"{elf.name}: a Go program for {elf.machine}; only x86_64 and aarch64 can be captured")
     table = Pclntab.find(elf)
