@@ -117,4 +117,7 @@ class Capture:
         await self._async_events.in_thread(self.__exit__, None, None, None)
 
     def __aiter__(self) -> AsyncIterator[AnyEvent]:
-        return self._async_events
+        return self
+
+    async def __anext__(self) -> AnyEvent:
+        return await anext(self._async_events)
