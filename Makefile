@@ -25,7 +25,7 @@ bench: ## measure (as root); BENCH='cost nginx' names some; docs/benchmarks.md h
 	@scripts/keep-owner .venv/bin/python -m bench $(BENCH)
 
 clean: ## remove what was built, .venv too
-	rm -rf .venv src/plainwire/bpf_objects .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv src/plainwire/bpf_objects src/plainwire/kernel/_lib*.py .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile

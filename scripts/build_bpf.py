@@ -1,8 +1,9 @@
-"""Compiles bpf/*.bpf.c into src/plainwire/bpf_objects/, for x86-64 and arm64.
+"""Compiles bpf/*.bpf.c into src/plainwire/bpf_objects/, for x86-64 and arm64, and makes the bindings to C libraries.
 
 Runs as hatchling's build hook, so that `pip install .` and `pip install -e .` leave the objects in place and a wheel
 carries them; `python scripts/build_bpf.py` does the same alone. Uses clang where it is installed, else the ziglang
-wheel's `zig cc`; both emit BTF and CO-RE relocations.
+wheel's `zig cc`; both emit BTF and CO-RE relocations. Of bindings/NAME.h it makes src/plainwire/kernel/_NAME.py, so
+that C declarations are not parsed at each start.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cffi
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "bpf"
 OBJECTS = ROOT / "src" / "plainwire" / "bpf_objects"
+DECLARATIONS = ROOT / "bindings"
+BINDINGS = ROOT / "src" / "plainwire" / "kernel"
 # Machine name as `uname -m` prints it -> the name that <bpf/bpf_tracing.h> expects.
 ARCHITECTURES = {"x86_64": "x86", "aarch64": "arm64"}
 LIBBPF_HEADER = Path("/usr/include/bpf/bpf_helpers.h")
@@ -65,17 +69,31 @@ def build() -> None:
         stale.unlink()
 
 
+def build_bindings() -> None:
+    """Bring the bindings up to date."""
+    for header in sorted(DECLARATIONS.glob("*.h")):
+        target = BINDINGS / f"_{header.stem}.py"
+        if not target.exists() or target.stat().st_mtime < max(header.stat().st_mtime, Path(__file__).stat().st_mtime):
+            ffi = cffi.FFI()
+            ffi.cdef(header.read_text())
+            ffi.set_source(f"plainwire.kernel.{target.stem}", None)
+            ffi.compile(tmpdir=str(ROOT / "src"))
+            target.touch()  # it may have been the same already
+
+
 class BpfBuildHook(BuildHookInterface[Any]):
     """Hatchling finds this class by its base."""
 
     def dependencies(self) -> list[str]:
         """What the build environment needs besides hatchling."""
-        return [] if shutil.which("clang") else ["ziglang>=0.13"]
+        return ["cffi>=1.15", *([] if shutil.which("clang") else ["ziglang>=0.13"])]
 
     def initialize(self, _version: str, _build_data: dict[str, Any]) -> None:
         """Called before the wheel's files are collected."""
         build()
+        build_bindings()
 
 
 if __name__ == "__main__":
     build()
+    build_bindings()

@@ -1,12 +1,11 @@
-"""Compiles a filter in pcap-filter syntax, by libpcap (cffi, ABI mode). Signatures: <pcap/pcap.h>, <pcap/bpf.h>."""
+"""Compiles a filter in pcap-filter syntax, by libpcap: cffi, ABI mode (bindings/libpcap.h)."""
 
 from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-import cffi
-
 from plainwire.errors import InputError, PlainwireError
+from plainwire.kernel._libpcap import ffi
 
 DLT_ETHERNET: Final = 1
 DLT_RAW: Final = 12
@@ -14,21 +13,6 @@ DLT_RAW: Final = 12
 
 _SNAPLEN: Final = 262144  # tcpdump's default; a filter that matches returns it
 _NETMASK_UNKNOWN: Final = 0xFFFFFFFF
-
-_ffi = cffi.FFI()
-_ffi.cdef(
-    """
-    typedef struct pcap pcap_t;
-    struct bpf_insn { uint16_t code; uint8_t jt; uint8_t jf; uint32_t k; };
-    struct bpf_program { unsigned int bf_len; struct bpf_insn *bf_insns; };
-    pcap_t *pcap_open_dead(int link_type, int snaplen);
-    void pcap_close(pcap_t *handle);
-    char *pcap_geterr(pcap_t *handle);
-    int pcap_compile(pcap_t *handle, struct bpf_program *program, const char *expression, int optimize,
-                     uint32_t netmask);
-    void pcap_freecode(struct bpf_program *program);
-    """
-)
 
 
 class ClassicInstruction(NamedTuple):
@@ -44,10 +28,10 @@ def compile_filter(expression: str, link_type: int) -> list[ClassicInstruction]:
     """The classic BPF program for packets of a DLT_* link type. InputError: libpcap does not take the expression."""
     library = _open_library()
     handle = library.pcap_open_dead(link_type, _SNAPLEN)
-    program = _ffi.new("struct bpf_program *")
+    program = ffi.new("struct bpf_program *")
     try:
         if library.pcap_compile(handle, program, expression.encode(), 1, _NETMASK_UNKNOWN) != 0:
-            reason = _ffi.string(library.pcap_geterr(handle)).decode(errors="replace")
+            reason = ffi.string(library.pcap_geterr(handle)).decode(errors="replace")
             raise InputError(f"the packet filter {expression!r} is not understood: {reason} (see man pcap-filter)")
         instructions = program.bf_insns[0 : program.bf_len]
         compiled = [ClassicInstruction(each.code, each.jt, each.jf, each.k) for each in instructions]
@@ -60,7 +44,7 @@ def compile_filter(expression: str, link_type: int) -> list[ClassicInstruction]:
 def _open_library() -> Any:
     for name in ("libpcap.so.0.8", "libpcap.so.1"):  # Debian's soname, everybody else's
         try:
-            return _ffi.dlopen(name)
+            return ffi.dlopen(name)
         except OSError:
             continue
     raise PlainwireError("a packet filter needs libpcap: apt-get install libpcap0.8, dnf install libpcap")
