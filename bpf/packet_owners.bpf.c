@@ -128,18 +128,121 @@ static __always_inline void note_use(void *ctx, struct sock *sk)
 	emit_owner(ctx, &id, &owner->process);
 }
 
-SEC("tp_btf/sock_send_length")
+SEC("?tp_btf/sock_send_length")
 int BPF_PROG(socket_sent, struct sock *sk)
 {
 	note_use(ctx, sk);
 	return 0;
 }
 
-SEC("tp_btf/sock_recv_length")
+SEC("?tp_btf/sock_recv_length")
 int BPF_PROG(socket_received, struct sock *sk)
 {
 	note_use(ctx, sk);
 	return 0;
+}
+
+/*
+ * The same by hooks in the functions that send and receive, for kernels without the tracepoints. Ping's sockets are left
+ * to their creation.
+ */
+SEC("?fentry/tcp_sendmsg")
+int BPF_PROG(enter_tcp_sendmsg, struct sock *sk)
+{
+	note_use(ctx, sk);
+	return 0;
+}
+
+SEC("?fentry/tcp_recvmsg")
+int BPF_PROG(enter_tcp_recvmsg, struct sock *sk)
+{
+	note_use(ctx, sk);
+	return 0;
+}
+
+SEC("?fentry/udp_sendmsg")
+int BPF_PROG(enter_udp_sendmsg, struct sock *sk)
+{
+	note_use(ctx, sk);
+	return 0;
+}
+
+SEC("?fentry/udp_recvmsg")
+int BPF_PROG(enter_udp_recvmsg, struct sock *sk)
+{
+	note_use(ctx, sk);
+	return 0;
+}
+
+SEC("?fentry/udpv6_sendmsg")
+int BPF_PROG(enter_udpv6_sendmsg, struct sock *sk)
+{
+	note_use(ctx, sk);
+	return 0;
+}
+
+SEC("?fentry/udpv6_recvmsg")
+int BPF_PROG(enter_udpv6_recvmsg, struct sock *sk)
+{
+	note_use(ctx, sk);
+	return 0;
+}
+
+/*
+ * A kprobe may not touch the notes on sockets: it notes the flow, and which socket's it is. A UDP socket that is not
+ * connected has no flow, so what it sends stays its creator's.
+ */
+static __always_inline int note_flow(void *ctx, struct sock *sk)
+{
+	struct net_ctx_t process = {}, *known;
+	struct net_id_t id = {};
+
+	if (!is_internet_socket(sk) || !flow_of_socket(sk, &id))
+		return 0;
+	known = bpf_map_lookup_elem(&network_map, &id);
+	if (known && known->sock == (__u64)sk && known->pid == bpf_get_current_pid_tgid() >> 32)
+		return 0;
+	note_current_process(&process);
+	process.sock = (__u64)sk;
+	bpf_map_update_elem(&network_map, &id, &process, BPF_ANY);
+	emit_owner(ctx, &id, &process);
+	return 0;
+}
+
+SEC("kprobe/tcp_sendmsg")
+int BPF_KPROBE(probe_tcp_sendmsg, struct sock *sk)
+{
+	return note_flow(ctx, sk);
+}
+
+SEC("kprobe/tcp_recvmsg")
+int BPF_KPROBE(probe_tcp_recvmsg, struct sock *sk)
+{
+	return note_flow(ctx, sk);
+}
+
+SEC("kprobe/udp_sendmsg")
+int BPF_KPROBE(probe_udp_sendmsg, struct sock *sk)
+{
+	return note_flow(ctx, sk);
+}
+
+SEC("kprobe/udp_recvmsg")
+int BPF_KPROBE(probe_udp_recvmsg, struct sock *sk)
+{
+	return note_flow(ctx, sk);
+}
+
+SEC("kprobe/udpv6_sendmsg")
+int BPF_KPROBE(probe_udpv6_sendmsg, struct sock *sk)
+{
+	return note_flow(ctx, sk);
+}
+
+SEC("kprobe/udpv6_recvmsg")
+int BPF_KPROBE(probe_udpv6_recvmsg, struct sock *sk)
+{
+	return note_flow(ctx, sk);
 }
 
 /* Once for each open file of each process, when the capture begins. */

@@ -31,13 +31,4 @@ struct {
 	__uint(max_entries, 10240);
 } network_map SEC(".maps") PURPOSE("the process of a flow, for packets whose socket is not at hand");
 
-/* Remember a flow's process, unless it is known already: a lookup costs less than an update. */
-static __always_inline void remember_flow(struct net_id_t *id, struct net_ctx_t *process)
-{
-	struct net_ctx_t *known = bpf_map_lookup_elem(&network_map, id);
-
-	if (!known || known->pid != process->pid)
-		bpf_map_update_elem(&network_map, id, process, BPF_ANY);
-}
-
 #endif

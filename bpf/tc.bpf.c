@@ -156,10 +156,12 @@ static __always_inline void find_owner(struct __sk_buff *skb, bool has_ethernet_
 	struct net_ctx_t *remembered;
 	struct net_id_t id = {};
 	bool found = false, has_flow;
+	__u64 address = 0;
 
 	has_flow = read_flow(skb, has_ethernet_header, *flags & PACKET_OUTGOING, &id) == 0;
 	if (*flags & PACKET_OUTGOING && sk) {
 		sk = bpf_sk_fullsock(sk);
+		address = (__u64)sk;
 		found = sk && owner_of_socket(sk, process, flags);
 	}
 	if (!has_flow)
@@ -167,17 +169,22 @@ static __always_inline void find_owner(struct __sk_buff *skb, bool has_ethernet_
 	if (!found) {
 		sk = find_socket(skb, &id);
 		if (sk) {
+			address = (__u64)sk;
 			found = owner_of_socket(sk, process, flags);
 			bpf_sk_release(sk);
 		}
 	}
-	if (found && !(*flags & PACKET_OWNER_INHERITED)) {
-		remember_flow(&id, process);
-		return;
-	}
 	remembered = bpf_map_lookup_elem(&network_map, &id);
-	if (remembered && !found)
+	if (remembered && remembered->sock && remembered->sock == address) {
 		*process = *remembered;
+		*flags &= ~PACKET_OWNER_INHERITED;
+	} else if (found && !(*flags & PACKET_OWNER_INHERITED)) {
+		/* A lookup costs less than an update. */
+		if (!remembered || remembered->pid != process->pid)
+			bpf_map_update_elem(&network_map, &id, process, BPF_ANY);
+	} else if (remembered && !found) {
+		*process = *remembered;
+	}
 }
 
 static __always_inline struct skb_data_event_t *current_event(void)

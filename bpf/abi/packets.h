@@ -22,6 +22,8 @@ struct net_ctx_t {
 	__u32 uid;
 	__u32 wanted; /* 1: the filters for processes let it through */
 	char comm[TASK_COMM_LEN];
+	__u32 unused; /* no padding: verifiers before Linux 6.3 refuse it uninitialised */
+	__u64 sock;   /* by a kprobe: address of the struct sock that the process acted on; else 0 */
 };
 
 /* What is remembered of a socket. An accepted one begins with a copy of its listener's. */

@@ -1,4 +1,4 @@
-"""Attaches to places in the kernel: each hook in the first of its ways that the kernel accepts, or in one chosen."""
+"""Attaches to places in the kernel: each hook in the first of its ways that the kernel takes, or in the chosen one."""
 
 from __future__ import annotations
 

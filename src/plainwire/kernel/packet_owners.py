@@ -9,6 +9,9 @@ from plainwire.kernel.bpf_object import BpfObject
 from plainwire.kernel.hooks import KernelHooks
 from plainwire.modules import HookChoice, KernelHook, Way
 
+# Through which processes send and receive on their sockets (net/ipv4, net/ipv6).
+_FUNCTIONS: Final = ("tcp_sendmsg", "tcp_recvmsg", "udp_sendmsg", "udp_recvmsg", "udpv6_sendmsg", "udpv6_recvmsg")
+
 OWNER_OBJECT: Final = "packet_owners"
 OWNER_HOOKS: Final = (
     KernelHook(
@@ -18,7 +21,11 @@ OWNER_HOOKS: Final = (
     ),
     KernelHook(
         "process that uses a socket",
-        (Way("tracepoint", ("socket_sent", "socket_received")),),
+        (
+            Way("tracepoint", ("socket_sent", "socket_received")),
+            Way("fentry", tuple(f"enter_{function}" for function in _FUNCTIONS)),
+            Way("kprobe", tuple(f"probe_{function}" for function in _FUNCTIONS)),
+        ),
         without="a socket's packets are of the process that made it, whoever uses it",
     ),
     KernelHook(
