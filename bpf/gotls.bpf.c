@@ -18,6 +18,7 @@
 #include <bpf/bpf_tracing.h>
 #include <bpf/bpf_endian.h>
 #include "abi.h"
+#include "bounds.bpf.h"
 #include "btf.bpf.h"
 #include "filter.bpf.h"
 #include "emit.bpf.h"
@@ -373,8 +374,10 @@ static __always_inline int write_key_log(struct pt_regs *ctx, bool registers)
 	event.secret_len = secret_len;
 	read_process_comm(event.comm);
 	if (!read_label(ctx, &event, argument(ctx, registers, 1)) ||
-	    bpf_probe_read_user(event.client_random, random_len, (void *)argument(ctx, registers, 3)) ||
-	    bpf_probe_read_user(event.secret_, secret_len, (void *)argument(ctx, registers, 6))) {
+	    bpf_probe_read_user(event.client_random, at_most(random_len, GO_SECRET_SIZE),
+				(void *)argument(ctx, registers, 3)) ||
+	    bpf_probe_read_user(event.secret_, at_most(secret_len, GO_SECRET_SIZE),
+				(void *)argument(ctx, registers, 6))) {
 		count_loss(LOSS_UNREADABLE, 1);
 		return 0;
 	}

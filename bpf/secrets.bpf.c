@@ -14,6 +14,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 #include "abi.h"
+#include "bounds.bpf.h"
 #include "btf.bpf.h"
 #include "filter.bpf.h"
 #include "emit.bpf.h"
@@ -107,8 +108,9 @@ int probe_keylog_function(struct pt_regs *ctx)
 	event.secret_len = secret_len;
 	read_process_comm(event.comm);
 	if (bpf_probe_read_user_str(event.label, sizeof(event.label), (void *)arguments[function->label & 7]) <= 1 ||
-	    bpf_probe_read_user(event.secret, secret_len, (void *)arguments[function->secret & 7]) ||
-	    bpf_probe_read_user(event.client_random, random_len,
+	    bpf_probe_read_user(event.secret, at_most(secret_len, MAX_SECRET_SIZE),
+				(void *)arguments[function->secret & 7]) ||
+	    bpf_probe_read_user(event.client_random, at_most(random_len, RANDOM_SIZE),
 				(void *)find_random(function, arguments[function->random & 7]))) {
 		count_loss(LOSS_UNREADABLE, 1);
 		return 0;

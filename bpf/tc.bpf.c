@@ -230,7 +230,8 @@ __noinline int set_owner(struct __sk_buff *skb, __u32 has_ethernet_header, __u32
 		if (!sample)                                                                                           \
 			return -1;                                                                                     \
 		sample->event = *event;                                                                                \
-		if (bpf_skb_load_bytes(skb, 0, sample->packet, length)) {                                              \
+		barrier_var(last); /* counted on from here: the verifier knows that it is not 0 bytes */               \
+		if (bpf_skb_load_bytes(skb, 0, sample->packet, last + 1)) {                                            \
 			bpf_ringbuf_discard(sample, 0);                                                                \
 			return -1;                                                                                     \
 		}                                                                                                      \
@@ -245,7 +246,7 @@ __noinline int set_owner(struct __sk_buff *skb, __u32 has_ethernet_header, __u32
 __noinline int emit_packet(struct __sk_buff *skb)
 {
 	struct skb_data_event_t *event = current_event();
-	__u64 length;
+	__u64 length, last;
 
 	if (!event)
 		return -1;
@@ -255,30 +256,33 @@ __noinline int emit_packet(struct __sk_buff *skb)
 			length = event->captured_len = MAX_PERF_PACKET;
 		return bpf_perf_event_output(skb, &skb_events, length << 32 | BPF_F_CURRENT_CPU, event, sizeof(*event));
 	}
-	if (length - 1 < 64)
+	last = length - 1;
+	if (last < 64)
 		SUBMIT_TO_RING(64);
-	if (length - 1 < 128)
+	if (last < 128)
 		SUBMIT_TO_RING(128);
-	if (length - 1 < 256)
+	if (last < 256)
 		SUBMIT_TO_RING(256);
-	if (length - 1 < 512)
+	if (last < 512)
 		SUBMIT_TO_RING(512);
-	if (length - 1 < 1024)
+	if (last < 1024)
 		SUBMIT_TO_RING(1024);
-	if (length - 1 < 1536) /* a whole Ethernet frame */
+	if (last < 1536) /* a whole Ethernet frame */
 		SUBMIT_TO_RING(1536);
-	if (length - 1 < 4096)
+	if (last < 4096)
 		SUBMIT_TO_RING(4096);
-	if (length - 1 < 16384)
+	if (last < 16384)
 		SUBMIT_TO_RING(16384);
-	if (length - 1 < 32768)
+	if (last < 32768)
 		SUBMIT_TO_RING(32768);
-	if (length - 1 < 65536 + 64) /* what network cards segment, with their headers */
+	if (last < 65536 + 64) /* what network cards segment, with their headers */
 		SUBMIT_TO_RING(65536 + 64);
-	if (length - 1 < 131072)
+	if (last < 131072)
 		SUBMIT_TO_RING(131072);
-	if (length - 1 >= MAX_RING_PACKET)
-		length = event->captured_len = MAX_RING_PACKET;
+	if (last >= MAX_RING_PACKET) {
+		event->captured_len = MAX_RING_PACKET;
+		last = MAX_RING_PACKET - 1;
+	}
 	SUBMIT_TO_RING(MAX_RING_PACKET);
 }
 

@@ -73,9 +73,3 @@ int trial_fentry(void *ctx)
 {
 	return 0;
 }
-
-SEC("tc")
-int trial_tc(void *ctx)
-{
-	return 0;
-}

@@ -19,6 +19,7 @@ from plainwire.decode.packets import HELD_NS
 from plainwire.decode.records import InterfaceFacts, Layout, Packets
 from plainwire.events import PacketEvent
 from tests.support.namespaces import Host, two_hosts
+from tests.support.plainwire import HOOKS
 from tests.support.processes import wait_until
 from tests.support.tcpdump import filtered, packets, tcpdump
 
@@ -48,6 +49,7 @@ class Reader:
             filter_processes=False,
             buffer_size=32 << 20,
             ring=ring,
+            hooks=HOOKS,
         )
         self._decoder = Decoder()
         self._decoder.feed(Layout("tc", self.capture.btf()))

@@ -15,6 +15,8 @@ from typing import IO, Any, Literal, Self
 
 from tests.support.processes import wait_until
 
+# The way to hook the kernel that the tests are to use; tests/vm sets it on kernels that have several.
+HOOKS = os.environ.get("PLAINWIRE_TEST_HOOKS", "auto")
 COMMAND = Path(sys.executable).with_name("plainwire")
 Event = dict[str, Any]
 
@@ -28,7 +30,7 @@ class Capture:
     """`plainwire capture …` under way. As a context manager it is ready for traffic inside, and stopped at the end."""
 
     def __init__(self, *arguments: str | Path, env: dict[str, str] | None = None) -> None:
-        self.arguments = [str(COMMAND), "capture", *map(str, arguments)]
+        self.arguments = [str(COMMAND), "capture", "--hooks", HOOKS, *map(str, arguments)]
         self.lines: list[str] = []  # of stdout, as they come
         self.messages: list[str] = []  # of stderr
         self._events: list[Event] = []  # of the lines that were parsed

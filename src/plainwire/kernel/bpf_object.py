@@ -173,6 +173,6 @@ def verifier_lines(messages: str) -> str:
     reasons = [
         line
         for line in log[1].splitlines()
-        if line and not re.match(r"(\d+:|;|processed |R\d|from |func#|verification time|stack depth|\s)", line)
+        if line and not re.match(r"(\d+:|;|processed |R\d+(_\w+)?=|from |func#|verification time|stack depth|\s)", line)
     ]
     return f"{program[1]}: {' / '.join(reasons[-2:]) or program[2]}"

@@ -18,7 +18,9 @@ from plainwire.kernel.capabilities import missing_capabilities
 from plainwire.kernel.features import has_ring_buffer, has_uprobe_multi
 from plainwire.kernel.hooks import why_no_kprobes
 from plainwire.kernel.libbpf import KernelError, check_pointer, lib
+from plainwire.kernel.object_files import PACKET_MODULE, PROCESS_OBJECT
 from plainwire.kernel.uprobes import LibbpfLink, Link, attach_uprobes
+from plainwire.modules import all_modules
 
 Status = Literal["works", "refused", "missing"]
 
@@ -116,9 +118,15 @@ def _tracepoint() -> str | None:
 
 def _objects() -> None:
     """The programs of the capture themselves: what the verifier says of them is the last word."""
-    for name in ("processes", "openssl"):
+    objects = [name for module in all_modules().values() for name in module.objects]
+    for name in (PROCESS_OBJECT, *objects):
         with BpfObject(name) as loaded:
             loaded.load()
+
+
+def _packets() -> None:
+    with BpfObject(PACKET_MODULE) as loaded:
+        loaded.load()
 
 
 def _capabilities() -> str | None:
@@ -181,5 +189,5 @@ TRIALS = (
     Trial("fentry", "a way to hook the kernel", "another way is taken", _attaches("trial_fentry")),
     Trial("BTF tracepoint", "a way to hook the kernel", "another way is taken", _attaches("trial_btf_tracepoint")),
     Trial("tracepoint", "a way to hook the kernel", "another way is taken", _tracepoint),
-    Trial("tc classifier", "packets", "packets can't be captured", _loads("trial_tc")),
+    Trial("tc classifier", "packets", "packets can't be captured", _packets),
 )
