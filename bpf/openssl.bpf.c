@@ -12,7 +12,6 @@
 #include "btf.bpf.h"
 #include "filter.bpf.h"
 #include "emit.bpf.h"
-#include "connections.bpf.h"
 #include "sockets.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";

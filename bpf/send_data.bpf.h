@@ -7,6 +7,7 @@
 #ifndef PLAINWIRE_SEND_DATA_BPF_H
 #define PLAINWIRE_SEND_DATA_BPF_H
 
+#include "connection_bytes.bpf.h"
 #include "scratch.bpf.h"
 
 #define MAX_EVENTS_A_CALL (MAX_CALL_SIZE / MAX_DATA_SIZE_OPENSSL)
@@ -88,6 +89,7 @@ static __always_inline int send_data(struct pt_regs *ctx, struct ssl_state_t *st
 	/* Lost events keep their numbers. */
 	__u64 sequence = __sync_fetch_and_add(&state->sequence[type & 1], count);
 
+	count_connection_bytes(ctx, state, call->fd, type, length);
 	if (!claim_scratch(&scratch)) {
 		count_loss(LOSS_NO_SCRATCH, count);
 		return 0;

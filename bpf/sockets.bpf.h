@@ -6,6 +6,14 @@
 #define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
+/* A name of a socket of either family (<linux/in.h>, <linux/in6.h>), in network order. */
+struct sockaddr_in4_or_6 {
+	__u16 family;
+	__u16 port;
+	__u8 address4[4]; /* of IPv6 the flow's label */
+	__u8 address6[16];
+};
+
 #define S_IFMT 0170000 /* <linux/stat.h> */
 #define S_IFSOCK 0140000
 
@@ -37,8 +45,8 @@ static __always_inline bool read_socket(struct sock *sock, struct connection_t *
 	return true;
 }
 
-/* The socket behind a descriptor of the current process. */
-static __always_inline bool read_socket_of_fd(__s32 fd, struct connection_t *connection)
+/* The socket behind a descriptor of the current process; NULL where it is none. */
+static __always_inline struct sock *find_sock_of_fd(__s32 fd)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
@@ -47,14 +55,22 @@ static __always_inline bool read_socket_of_fd(__s32 fd, struct connection_t *con
 	struct file *file;
 
 	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(table, max_fds))
-		return false;
+		return NULL;
 	slot = BPF_CORE_READ(table, fd) + fd;
 	if (bpf_probe_read_kernel(&file, sizeof(file), slot) || !file)
-		return false;
+		return NULL;
 	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
-		return false;
+		return NULL;
 	socket = BPF_CORE_READ(file, private_data);
-	return read_socket(BPF_CORE_READ(socket, sk), connection);
+	return BPF_CORE_READ(socket, sk);
+}
+
+/* The connection of a descriptor of the current process. */
+static __always_inline bool read_socket_of_fd(__s32 fd, struct connection_t *connection)
+{
+	struct sock *sock = find_sock_of_fd(fd);
+
+	return sock && read_socket(sock, connection);
 }
 
 #endif

@@ -28,28 +28,67 @@ struct connection_t {
 	__u32 inode;	     /* of the socket, as /proc/PID/fd has it: tells sockets apart that had one address */
 };
 
-/* A socket on its way from connect() or accept() to a connection. */
+/* A socket on its way from connect() or accept() to a connection, in one thread. */
 struct tcp_fd_info {
-	__u64 sock;
+	__u64 sock; /* 0: not known yet, or told already */
 	__u64 fd;
+	__u8 daddr[16]; /* where connect() is to lead, as in connection_t */
+	__u16 dport;
+	__u16 family;
+	__u32 reserved;
 };
 
-/* One end of a connection, opened or destroyed. */
-struct connect_event_t {
-	__u32 kind; /* EVENT_CONNECT */
+enum connect_direction {
+	DIRECTION_UNKNOWN = 0, /* the connection is older than the capture */
+	DIRECTION_CONNECT = 1,
+	DIRECTION_ACCEPT = 2,
+};
+
+/* A TCP connection from its opening to its end: value of the map open_connections. */
+struct open_connection_t {
+	struct connection_t connection;
+	__u64 opened_ns;    /* CLOCK_MONOTONIC; 0: not open yet, or older than the capture */
+	__u64 tls_bytes[2]; /* plaintext that TLS calls moved, by enum ssl_data_event_type */
+	__u32 pid;	    /* the process that uses it; 0: not known yet */
+	__u32 tid;
+	__u32 uid;
+	__s32 fd;	 /* -1 where not known */
+	__u32 direction; /* enum connect_direction */
+	__u32 wanted;	 /* 1: the filters for processes let it through */
+	__u32 told;	 /* 1: userspace knows of it, and is to know of its end */
 	__u32 reserved;
-	__u64 timestamp_ns;
+	char comm[TASK_COMM_LEN];
+	char thread_comm[TASK_COMM_LEN];
+};
+
+/* A connection was opened or has ended, or could not be opened. */
+struct connect_event_t {
+	__u32 kind;	    /* EVENT_CONNECT */
+	__u32 direction;    /* enum connect_direction */
+	__u64 timestamp_ns; /* CLOCK_MONOTONIC: now */
+	__u32 pid;
+	__u32 tid;
+	__u32 uid;
+	__s32 fd;
+	__u64 opened_ns; /* as in open_connection_t */
 	unsigned __int128 saddr;
 	unsigned __int128 daddr;
 	__u64 sock;
-	__u32 pid;
-	__u32 tid;
-	__s32 fd;
 	__u16 sport;
 	__u16 dport;
 	__u16 family;
 	__u8 is_destroy;
+	__u8 failed;
+	__u32 error; /* errno of a failed one; 0 where not known */
+	__u32 net_namespace;
+	__u32 inode;
+	/* at its end: plaintext of TLS calls, and what TCP moved, each byte once */
+	__u64 tls_read;
+	__u64 tls_written;
+	__u64 tcp_received;
+	__u64 tcp_sent;
 	char comm[TASK_COMM_LEN];
+	char thread_comm[TASK_COMM_LEN];
 } __attribute__((packed));
 
 #endif

@@ -39,9 +39,10 @@ struct ssl_key_t {
 struct ssl_state_t {
 	__u64 sequence[2]; /* by enum ssl_data_event_type */
 	struct connection_t connection;
-	__u32 version;	/* TLS version; 0 where not known */
-	__u32 bio_type; /* BIO_TYPE_* of <openssl/bio.h>; 0 where not known */
-	__s32 bio_fd;	/* descriptor of a socket BIO; valid if the connection's way is CONNECTION_BY_BIO */
+	__u64 uncounted[2]; /* bytes of calls whose connection was not known yet, by enum ssl_data_event_type */
+	__u32 version;	    /* TLS version; 0 where not known */
+	__u32 bio_type;	    /* BIO_TYPE_* of <openssl/bio.h>; 0 where not known */
+	__s32 bio_fd;	    /* descriptor of a socket BIO; valid if the connection's way is CONNECTION_BY_BIO */
 	__u32 reserved;
 };
 

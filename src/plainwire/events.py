@@ -68,12 +68,13 @@ class ConnectEvent(Event, tag="connect", gc=False):
 
     A connection is told before its first data, with the time at which it was opened; with `connections` "all" every
     one of the captured processes is told when it opens. `thread_comm` and `tid` are of the thread that opened it, or of
-    the first to use an accepted one. `error`: why it could not be opened, as errno(3) names it.
+    the first to use an accepted one. `error`: why it could not be opened, as errno(3) names it, or "unknown".
+    `direction` is None where it is older than the capture.
     """
 
     KIND: ClassVar[str] = "connect"
 
-    direction: Direction
+    direction: Direction | None
     pid: int
     tid: int
     uid: int

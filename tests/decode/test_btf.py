@@ -16,7 +16,8 @@ from tests.support.samples import object_btf, parsed_btf
 ABI = Path(__file__).parent.parent.parent / "bpf" / "abi.h"
 KERNEL = Path("/sys/kernel/btf/vmlinux")
 STRUCTURES = {
-    "openssl": ("ssl_data_event_t", "active_ssl_buf", "connection_t", "connect_event_t", "tcp_fd_info", "ssl_key_t"),
+    "openssl": ("ssl_data_event_t", "active_ssl_buf", "connection_t", "ssl_key_t"),
+    "connections": ("connect_event_t", "open_connection_t", "tcp_fd_info"),
     "processes": ("process_event_t", "exec_event_t", "file_key_t", "library_key_t"),
 }
 

@@ -237,7 +237,7 @@ def test_a_malformed_sample_is_told_and_the_next_one_read(sample: bytes) -> None
 
 
 def test_kinds_of_other_parts_are_passed_over_and_unknown_ones_counted() -> None:
-    stats = decode(Samples([b"\x06\0\0\0" + bytes(60), b"\xff\0\0\0", b"\xff\0\0\0" + bytes(300)]), End(9 * SECOND))
+    stats = decode(Samples([b"\x05\0\0\0" + bytes(60), b"\xff\0\0\0", b"\xff\0\0\0" + bytes(300)]), End(9 * SECOND))
     assert len(stats) == 1
     assert isinstance(stats[0], StatsEvent)
     assert stats[0].losses == {"unknown_kind": 2}

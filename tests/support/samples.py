@@ -89,6 +89,30 @@ def connection(**fields: int | bytes) -> bytes:
     return pack("openssl", "connection_t", **(values | fields))
 
 
+def connect_event(**fields: int | bytes) -> bytes:
+    """A connect_event_t: the same connection, opened at 4 s by a thread of curl, unless the fields say otherwise."""
+    values: dict[str, int | bytes] = {
+        "kind": 6,
+        "direction": 1,
+        "timestamp_ns": 5_000_000_000,
+        "pid": 100,
+        "tid": 101,
+        "uid": 1000,
+        "fd": 5,
+        "opened_ns": 4_000_000_000,
+        "saddr": bytes([10, 0, 0, 1]),
+        "daddr": bytes([10, 0, 0, 2]),
+        "sock": 0xFFFF_8880_0000_1000,
+        "sport": 40000,
+        "dport": 443,
+        "family": 2,
+        "net_namespace": 4026531840,
+        "comm": b"curl",
+        "thread_comm": b"worker",
+    }
+    return pack("openssl", "connect_event_t", **(values | fields))
+
+
 def keylog_line(**fields: int | bytes) -> bytes:
     """A keylog_event_t of a TLS 1.3 connection of curl, unless the fields say otherwise."""
     values: dict[str, int | bytes] = {

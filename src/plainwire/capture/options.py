@@ -15,6 +15,7 @@ DEFAULT_SNAPLEN = 262144
 
 
 Transport = Literal["auto", "ring", "perf"]
+Told = Literal["none", "captured", "all"]
 KeysBy = Literal["auto", "log", "structure"]
 
 
@@ -30,6 +31,7 @@ class OptionFields(TypedDict, total=False):
     command: Iterable[str]
     transport: Transport
     hooks: HookChoice
+    connections: Told
     buffer_size: int
     duration: float | None
     max_events: int | None
@@ -56,6 +58,8 @@ class CaptureOptions:
     those that agree; a secret that only one way has given comes at the end.
     interfaces: capture packets on these too; "any" is all. packet_filter: only those that match, in the syntax of
     pcap-filter(7). snaplen: bytes of each packet.
+    connections: which connections have events of their own: those that carry captured data, all TCP connections of the
+    processes, or none.
     userspace_filter: let the kernel send everything and filter here (the reference's mode for kernels before 5.2).
     """
 
@@ -68,6 +72,7 @@ class CaptureOptions:
     command: tuple[str, ...] = ()
     transport: Transport = "auto"
     hooks: HookChoice = "auto"
+    connections: Told = "captured"
     buffer_size: int = DEFAULT_BUFFER_SIZE
     duration: float | None = None
     max_events: int | None = None

@@ -98,6 +98,7 @@ class Session:
             data=options.data,
             keys=options.keys_by is not None,
             hooks=options.hooks,
+            connections=options.connections,
         )
         for pid in pids:
             self._engine.add_target(pid, self._target_flags())
@@ -120,6 +121,8 @@ class Session:
         for module in self.modules:
             for lack in self._engine.attach_kernel_hooks(module):
                 self._warn(lack)
+        for lack in self._engine.follow_connections():
+            self._warn(lack)
         self._engine.watch_processes()
         if options.interfaces:
             self.packets = PacketRecords(self._engine, options, self._warn)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, NamedTuple
 
 from plainwire.decode.btf import Btf
-from plainwire.decode.layout import S32, U16, U32, U64, Array, Chars, Payload, Structure
+from plainwire.decode.layout import S32, U8, U16, U32, U64, U128, Array, Chars, Payload, Structure
 from plainwire.events import ConnectionWay
 
 # enum event_kind
@@ -15,6 +15,7 @@ PROCESS_EXEC = "EVENT_PROCESS_EXEC"
 PROCESS_FORK = "EVENT_PROCESS_FORK"
 PROCESS_EXIT = "EVENT_PROCESS_EXIT"
 LIBRARIES_CHANGED = "EVENT_LIBRARIES_CHANGED"
+CONNECT = "EVENT_CONNECT"
 MASTER_SECRET = "EVENT_MASTER_SECRET"
 KEYLOG_LINE = "EVENT_KEYLOG_LINE"
 GO_SECRET = "EVENT_GO_SECRET"
@@ -69,6 +70,36 @@ class ConnectionFields(NamedTuple):
     way: U16
     net_namespace: U32
     inode: U32
+
+
+class ConnectEvent(NamedTuple):
+    """connect_event_t"""
+
+    kind: U32
+    direction: U32
+    timestamp_ns: U64
+    pid: U32
+    tid: U32
+    uid: U32
+    fd: S32
+    opened_ns: U64
+    saddr: U128
+    daddr: U128
+    sock: U64
+    sport: U16
+    dport: U16
+    family: U16
+    is_destroy: U8
+    failed: U8
+    error: U32
+    net_namespace: U32
+    inode: U32
+    tls_read: U64
+    tls_written: U64
+    tcp_received: U64
+    tcp_sent: U64
+    comm: Chars
+    thread_comm: Chars
 
 
 class ProcessEvent(NamedTuple):

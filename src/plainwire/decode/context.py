@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from plainwire.decode.clock import WallClock
+from plainwire.decode.ends import Ends
 from plainwire.decode.names import Texts
 from plainwire.decode.processes import ProcessTable
 from plainwire.decode.records import Header, LibraryFacts, Settings
@@ -24,6 +25,7 @@ class Context:
     def __init__(self) -> None:
         self.clock = WallClock()
         self.processes = ProcessTable()
+        self.ends = Ends()
         self.libraries: dict[int, tuple[str, str | None]] = {}
         self.default_library: tuple[str, str | None] = ("", None)
         self.texts = Texts()

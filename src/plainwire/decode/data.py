@@ -10,7 +10,6 @@ from plainwire.decode import abi
 from plainwire.decode.btf import Btf
 from plainwire.decode.clock import SECOND
 from plainwire.decode.context import Context
-from plainwire.decode.ends import Ends
 from plainwire.decode.layout import EventLayout, compile_layout
 from plainwire.decode.names import bio_types, tls_versions
 from plainwire.decode.sequences import UNKNOWN, ConnectionTable
@@ -32,7 +31,6 @@ class DataDecoder:
         self._context = context
         self._other = other
         self._connections = ConnectionTable()
-        self._ends = Ends()
         self._versions, self._bio_types = tls_versions(), bio_types()
         self._kind = self._go_kind = -1
         self._layout: EventLayout[abi.SslDataEvent] | None = None
@@ -47,7 +45,7 @@ class DataDecoder:
         if btf.struct("ssl_data_event_t"):
             kinds = abi.event_kinds(btf)
             self._layout = compile_layout(abi.SslDataEvent, "ssl_data_event_t", btf)
-            self._ends.layout = compile_layout(abi.ConnectionFields, "connection_t", btf)
+            self._context.ends.layout = compile_layout(abi.ConnectionFields, "connection_t", btf)
             self._kind = kinds.get(abi.SSL_DATA, -1)
             self._go_kind = kinds.get(abi.GO_TLS_DATA, -1)
 
@@ -66,7 +64,7 @@ class DataDecoder:
         clock = context.clock
         prefix, second_ns = clock.prefix, clock.second_ns
         numbers_of, latest = self._connections.young, context.processes.latest
-        ends_of = self._ends
+        ends_of = context.ends
         texts, versions, bio_names = context.texts, self._versions, self._bio_types
         libraries, default_library = context.libraries, context.default_library
         filtered, limit = context.settings.userspace_filter, context.settings.max_events

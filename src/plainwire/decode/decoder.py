@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from plainwire.decode import abi
 from plainwire.decode.btf import Btf
+from plainwire.decode.connections import KINDS as CONNECTION_KINDS
+from plainwire.decode.connections import ConnectionDecoder
 from plainwire.decode.context import Context
 from plainwire.decode.data import KINDS as DATA_KINDS
 from plainwire.decode.data import DataDecoder
@@ -49,13 +51,15 @@ class Decoder:
         self._data = DataDecoder(self._context, self._other_sample)
         self._packets = PacketDecoder(self._context.clock, self._context.wanted)
         self._secrets = SecretDecoder(self._context)
+        self._connections = ConnectionDecoder(self._context)
         self._kinds: dict[int, str] = {}
         self._byteorder = "<"
         self._counters: dict[str, int] = {}
         # Events of a sample of a kind; they may raise SampleError.
-        self._sample_readers: dict[str, Callable[[str, bytes], list[AnyEvent]]] = dict.fromkeys(
-            SECRET_KINDS, self._secrets.read
-        )
+        self._sample_readers: dict[str, Callable[[str, bytes], list[AnyEvent]]] = {
+            **dict.fromkeys(SECRET_KINDS, self._secrets.read),
+            **dict.fromkeys(CONNECTION_KINDS, self._connections.read),
+        }
         self._handlers: dict[type, Callable[..., list[AnyEvent]]] = {
             Samples: self._samples,
             Losses: self._kernel_losses,
@@ -99,7 +103,7 @@ class Decoder:
         self._byteorder = btf.byteorder
         if btf.struct("ssl_data_event_t"):
             self._context.default_library = (record.module, None)
-        for decoder in (self._data, self._secrets, self._packets):
+        for decoder in (self._data, self._secrets, self._connections, self._packets):
             decoder.add_layout(btf)
         return []
 

@@ -15,6 +15,7 @@ from plainwire.decode.btf import Btf
 from plainwire.errors import KernelUnsupportedError
 from plainwire.kernel.bpf_object import BpfObject
 from plainwire.kernel.buffers import EventBuffer, open_buffer
+from plainwire.kernel.connections import ConnectionTracker, Told, constants
 from plainwire.kernel.features import has_ring_buffer, has_uprobe_multi
 from plainwire.kernel.hooks import KernelHooks
 from plainwire.kernel.object_files import PROCESS_BUFFER_SIZE, PROCESS_OBJECT, SHARED_MAPS, object_btf
@@ -75,10 +76,12 @@ class Engine:
         data: bool = True,
         keys: bool = False,
         hooks: HookChoice = "auto",
+        connections: Told = "captured",
     ) -> None:
         """buffer_size: bytes for the modules' events, a power of two. Raises KernelError where the kernel refuses.
 
         data: load what captures plaintext. keys: load what captures secrets. hooks: how to attach to the kernel.
+        connections: which are told.
         """
         ring = transport == "ring" or (transport == "auto" and has_ring_buffer())
         self.multi = has_uprobe_multi()
@@ -88,11 +91,12 @@ class Engine:
         self._choice = hooks
         self._hooks = KernelHooks(hooks)
         self._filters_processes = not filters.in_userspace and filters != Filters()
-        self._constants = {**filters.constants(), "use_ring": int(ring)}
+        self._constants = {**filters.constants(), **constants(connections), "use_ring": int(ring)}
         self._process_object = self._load(PROCESS_OBJECT, self.processes, share=False)
         self._target_pids = self._process_object.map("target_pids")
         self._target_comms = self._process_object.map("target_comms")
         self._loss_counters = self._process_object.map("loss_counters")
+        self._connections = ConnectionTracker(self._prepare_tracker, connections, hooks) if data else None
         self._modules: dict[str, BpfObject] = {}
         self._key_objects: dict[str, BpfObject] = {}
         for module in modules:
@@ -115,14 +119,26 @@ class Engine:
 
     def _open(self, name: str, buffer: EventBuffer, *, share: bool) -> BpfObject:
         opened = BpfObject(name)
-        opened.set_constants(self._constants)
-        opened.share_event_buffer(buffer.fd, ring=buffer.is_ring)
+        self._prepare(opened, buffer)
         if share:
-            for shared in SHARED_MAPS:
-                opened.share_map(shared, self._process_object.map(shared))
+            self._share_filters(opened)
+            for shared, tracked in (self._connections.maps if self._connections else {}).items():
+                opened.share_map(shared, tracked)
         if self.multi:
             opened.use_uprobe_multi()
         return opened
+
+    def _prepare(self, opened: BpfObject, buffer: EventBuffer) -> None:
+        opened.set_constants(self._constants)
+        opened.share_event_buffer(buffer.fd, ring=buffer.is_ring)
+
+    def _share_filters(self, opened: BpfObject) -> None:
+        for shared in SHARED_MAPS:
+            opened.share_map(shared, self._process_object.map(shared))
+
+    def _prepare_tracker(self, opened: BpfObject) -> None:
+        self._prepare(opened, self.data)
+        self._share_filters(opened)
 
     def process_layout(self) -> bytes:
         """The BTF of the process events."""
@@ -147,6 +163,15 @@ class Engine:
             ring=self.data.is_ring,
             hooks=self._choice,
         )
+
+    def follow_connections(self) -> list[str]:
+        """From now on, openings and ends of connections are told. Returns a line for each thing that can't be seen."""
+        outcomes = self._connections.attach() if self._connections else []
+        return [
+            f"{outcome.hook.name}: can't be seen here ({outcome.reasons}): {outcome.hook.without}"
+            for outcome in outcomes
+            if outcome.way is None and outcome.hook.without
+        ]
 
     def watch_processes(self) -> None:
         """From now on, process events come."""
@@ -270,6 +295,8 @@ class Engine:
         """Detach and unload everything."""
         self.detach()
         self._hooks.close()
+        if self._connections:
+            self._connections.close()
         for loaded in (*self._modules.values(), *self._key_objects.values(), self._process_object):
             loaded.close()
         self.data.close()

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from plainwire.kernel.bpf_object import BpfObject
+from plainwire.kernel.connections import CONNECTION_HOOKS
 from plainwire.kernel.hooks import KernelHooks
 from plainwire.kernel.libbpf import KernelError
-from plainwire.kernel.object_files import PACKET_MODULE
+from plainwire.kernel.object_files import CONNECTION_OBJECT, PACKET_MODULE
 from plainwire.kernel.packet_owners import OWNER_HOOKS, OWNER_OBJECT
 from plainwire.modules import KernelHook, Way, all_modules
 
@@ -49,6 +50,7 @@ def ladders() -> list[Ladder]:
         for module in all_modules().values()
         for hook in module.kernel_hooks
     ]
+    found += [Ladder(CONNECTION_OBJECT, CONNECTION_OBJECT, hook) for hook in CONNECTION_HOOKS]
     return [*found, *(Ladder(PACKET_MODULE, OWNER_OBJECT, hook) for hook in OWNER_HOOKS)]
 
 

@@ -8,6 +8,8 @@ from plainwire.decode.btf import Btf
 from plainwire.decode.maps import MapDeclaration, map_declarations
 from plainwire.kernel.map_memory import map_bytes
 from plainwire.kernel.object_files import (
+    CONNECTION_MAPS,
+    CONNECTION_OBJECT,
     PACKET_MODULE,
     PACKET_OBJECTS,
     PROCESS_OBJECT,
@@ -55,14 +57,24 @@ def map_table(cpus: int) -> list[MapRow]:
     rows: dict[tuple[str, str], MapRow] = {}
     for module, name in [*objects, (PROCESS_OBJECT, PROCESS_OBJECT)]:
         for declaration in map_declarations(Btf(object_btf(object_path(name)))):
-            shared = name != PROCESS_OBJECT and declaration.name in SHARED_MAPS
-            once = shared or module == PACKET_MODULE
+            owner = _owner(name, declaration.name)
+            once = owner or name == CONNECTION_OBJECT or module == PACKET_MODULE or declaration.type == EVENT_MAP
             place = (module, declaration.name if once else f"{name}/{declaration.name}")
-            rows.setdefault(place, _row(module, declaration, cpus, shared=shared))
+            if place not in rows or (rows[place].shared_with and not owner):
+                rows[place] = _row(module, declaration, cpus, shared_with=owner)
     return list(rows.values())
 
 
-def _row(module: str, declaration: MapDeclaration, cpus: int, *, shared: bool) -> MapRow:
+def _owner(object_name: str, map_name: str) -> str | None:
+    """The module whose map it is, where it is not the object's own."""
+    if map_name in SHARED_MAPS and object_name != PROCESS_OBJECT:
+        return PROCESS_OBJECT
+    if map_name in CONNECTION_MAPS and object_name != CONNECTION_OBJECT:
+        return next(module.name for module in all_modules().values() if CONNECTION_OBJECT in module.shared_objects)
+    return None
+
+
+def _row(module: str, declaration: MapDeclaration, cpus: int, *, shared_with: str | None) -> MapRow:
     is_event_map = declaration.type == EVENT_MAP
     return MapRow(
         module=module,
@@ -73,8 +85,8 @@ def _row(module: str, declaration: MapDeclaration, cpus: int, *, shared: bool) -
         value=declaration.value,
         value_size=declaration.value_size,
         max_entries=declaration.max_entries,
-        bytes=None if shared or is_event_map else map_bytes(declaration, cpus),
-        shared_with=PROCESS_OBJECT if shared else None,
+        bytes=None if shared_with or is_event_map else map_bytes(declaration, cpus),
+        shared_with=shared_with,
         buffer=None if not is_event_map else _BUFFERS.get(module, "data"),
         purpose=declaration.purpose,
     )

@@ -16,6 +16,9 @@ PACKET_MODULE = "tc"
 PACKET_OBJECTS = ("tc", "packet_owners")
 # Maps that the other objects have too, which are then its own.
 SHARED_MAPS = ("target_pids", "target_comms", "loss_counters")
+# The object that follows connections, and its maps that the modules' objects have too.
+CONNECTION_OBJECT = "connections"
+CONNECTION_MAPS = ("open_connections",)
 
 # Process events are small and few; what they wait for is not to be behind the data.
 PROCESS_BUFFER_SIZE = 4 << 20

@@ -76,7 +76,8 @@ class Module:
     loaded when keys are wanted. implementations: the TLS implementations that it serves, by the names of
     plainwire.inspect.tls_library. hooks: of functions with a C interface, found by symbols; required: those of
     which a file must define at least one to be attached. go_hooks: instead, for Go programs. key_hooks: programs of
-    key_object that read secrets from the library's structures.
+    key_object that read secrets from the library's structures. shared_objects: are loaded once and serve every module;
+    their maps are told with this one's.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Module:
     kernel_hooks: tuple[KernelHook, ...] = ()
     key_object: str | None = None
     key_hooks: tuple[Hook, ...] = ()
+    shared_objects: tuple[str, ...] = ()
 
     @property
     def sends_secrets(self) -> bool:
@@ -98,7 +100,8 @@ class Module:
     @property
     def objects(self) -> tuple[str, ...]:
         """Every eBPF object of the module."""
-        return (self.bpf_object,) if self.key_object is None else (self.bpf_object, self.key_object)
+        keys = () if self.key_object is None else (self.key_object,)
+        return (self.bpf_object, *keys, *self.shared_objects)
 
 
 @functools.cache

@@ -12,6 +12,7 @@ MODULE = Module(
     purpose="plaintext of OpenSSL, BoringSSL, LibreSSL and AWS-LC",
     bpf_object="openssl",
     key_object="secrets",
+    shared_objects=("connections",),
     key_hooks=(
         *(Hook(function, "probe_secrets") for function in ("SSL_read", "SSL_read_ex", "SSL_write", "SSL_write_ex")),
         Hook("SSL_shutdown", "probe_secrets"),

@@ -57,6 +57,12 @@ class ExpressionAndCommand(click.Command):
 @click.option("--duration", type=click.FloatRange(0, min_open=True), metavar="S", help="End after so many seconds.")
 @click.option("--max-events", type=click.IntRange(1), metavar="N", help="End after so many data events.")
 @click.option(
+    "--connections",
+    type=click.Choice(["captured", "all", "none"]),
+    default="captured",
+    help="Whose opening and end is told: those with captured data, every TCP connection, or none.",
+)
+@click.option(
     "--hooks",
     type=click.Choice(["auto", "tracepoint", "kprobe", "fentry"]),
     default="auto",
