@@ -27,6 +27,7 @@ char LICENSE[] SEC("license") = "GPL";
 #define TCP_SYN_SENT 2
 #define TCP_SYN_RECV 3
 #define TCP_CLOSE 7
+#define TCP_LISTEN 10
 
 #if defined(__TARGET_ARCH_x86)
 #define FIRST_ARGUMENT di
@@ -409,4 +410,46 @@ SEC("raw_tp/sock_recv_length")
 int connection_received(struct bpf_raw_tracepoint_args *ctx)
 {
 	return use_connection(ctx, (struct sock *)ctx->args[0]);
+}
+
+/* Once for each open file of each process, when the capture begins: connections that are older. */
+SEC("?iter/task_file")
+int connection_found(struct bpf_iter__task_file *ctx)
+{
+	struct open_connection_t open = {.fd = (__s32)ctx->fd};
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+	struct open_connection_t *known;
+	struct socket *socket;
+	struct sock *sk;
+	__u8 state;
+	__u64 key;
+
+	if (!task || !file)
+		return 0;
+	socket = bpf_sock_from_file(file);
+	if (!socket)
+		return 0;
+	sk = BPF_CORE_READ(socket, sk); /* a number: the verifier lets no pointer be stored in a packed event */
+	if (!is_tcp(sk))
+		return 0;
+	state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	if (state == TCP_SYN_SENT || state == TCP_CLOSE || state == TCP_LISTEN || !read_socket(sk, &open.connection))
+		return 0;
+	key = (__u64)sk;
+	open.pid = task->tgid;
+	open.tid = task->tgid;
+	open.uid = BPF_CORE_READ(task, cred, uid.val);
+	open.wanted = is_target_task(task, open.pid, open.uid);
+	known = bpf_map_lookup_elem(&open_connections, &key);
+	/* Of several processes that share it, it is the first's that is captured. */
+	if (known && (known->opened_ns || known->told || !open.wanted))
+		return 0;
+	open.told = open.wanted;
+	read_comm_of(task, open.comm);
+	read_comm_of(task, open.thread_comm);
+	bpf_map_update_elem(&open_connections, &key, &open, BPF_ANY);
+	if (open.told)
+		tell(ctx, &open, 0, false);
+	return 0;
 }

@@ -3,7 +3,7 @@
  * The kernel types that the programs use, declared by hand with only the fields that are read: the offsets are those of
  * the running kernel, put in by CO-RE when a program is loaded. A generated vmlinux.h would make each object 70 times
  * as large. Source: include/uapi/linux/bpf.h, include/linux/sched.h, mm_types.h, fs.h, fdtable.h,
- * binfmts.h, net.h, include/net/sock.h.
+ * binfmts.h, net.h, bpf.h, include/net/sock.h.
  */
 #ifndef PLAINWIRE_KERNEL_TYPES_BPF_H
 #define PLAINWIRE_KERNEL_TYPES_BPF_H
@@ -95,6 +95,7 @@ struct sock_common {
 	__be16 skc_dport;
 	__u16 skc_num;
 	unsigned short skc_family;
+	volatile unsigned char skc_state;
 	unsigned long skc_flags;
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;
@@ -172,6 +173,17 @@ struct task_struct {
 	struct files_struct *files;
 	struct cred *cred;
 	char comm[16];
+};
+
+struct bpf_iter_meta {
+	void *seq;
+};
+
+struct bpf_iter__task_file {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	__u32 fd;
+	struct file *file;
 };
 
 struct linux_binprm {

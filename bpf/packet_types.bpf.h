@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the programs that see packets use besides kernel_types.bpf.h. Source: include/uapi/linux/bpf.h (the structures
- * without CO-RE have a fixed layout), include/net/sock.h, include/linux/net.h, include/linux/bpf.h.
+ * without CO-RE have a fixed layout), include/net/sock.h, include/linux/net.h.
  */
 #ifndef PLAINWIRE_PACKET_TYPES_BPF_H
 #define PLAINWIRE_PACKET_TYPES_BPF_H
@@ -88,20 +88,5 @@ struct bpf_sock_tuple {
 		} ipv6;
 	};
 };
-
-#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-
-struct bpf_iter_meta {
-	void *seq;
-};
-
-struct bpf_iter__task_file {
-	struct bpf_iter_meta *meta;
-	struct task_struct *task;
-	__u32 fd;
-	struct file *file;
-};
-
-#pragma clang attribute pop
 
 #endif

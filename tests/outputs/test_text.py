@@ -66,6 +66,7 @@ def test_a_connection_opens_and_closes() -> None:
     events = [
         connect_event(),
         connect_event(direction="accept", connection=connection(family="IPv6", remote_address="2001:db8::1")),
+        connect_event(direction=None, connection=connection(opened=None)),
         connect_event(error="ECONNREFUSED", connection=connection(opened=None)),
         close_event(),
         close_event(duration_ns=None, direction=None),
@@ -73,6 +74,7 @@ def test_a_connection_opens_and_closes() -> None:
     assert text_of(events) == (
         f"{DATE}{START}curl[1234] 10.0.0.1:40000 → 10.0.0.2:443  opened\n"
         f"{START}curl[1234] 10.0.0.1:40000 ← [2001:db8::1]:443  accepted\n"
+        f"{START}curl[1234] 10.0.0.1:40000 ⇄ 10.0.0.2:443  open since before the capture\n"
         f"{START}curl[1234] 10.0.0.1:40000 → 10.0.0.2:443  not opened: ECONNREFUSED\n"
         f"{START}curl[1234] 10.0.0.1:40000 → 10.0.0.2:443  closed after 1.235 s: 5,177 bytes read, 78 bytes written"
         " (TCP 7,411 and 902)\n"

@@ -61,6 +61,11 @@ CONNECTION_HOOKS: Final = (
     _STATE,
     _END,
     KernelHook(_WHO, (*_CALLS, _FIRST_USE), without="--connections all does not tell accepted connections"),
+    KernelHook(
+        "connections older than the capture",
+        (Way("iterator", ("connection_found",)),),
+        without="--connections all does not tell them",
+    ),
 )
 
 

@@ -17,6 +17,8 @@ _NOTES = {
     "length only": "sent from a file by the kernel: the bytes never were in the process's memory",
 }
 
+_OPENINGS = {"connect": "opened", "accept": "accepted", None: "open since before the capture"}
+
 
 class TextFormat:
     """Header lines and payloads. Stats are left to the summary on stderr.
@@ -60,7 +62,7 @@ class TextFormat:
         return f"{self._style.alarm}{MARK} {event.time[11:26]}Z  LOST {sentence}{self._style.reset}\n".encode()
 
     def _opening(self, event: ConnectEvent) -> bytes:
-        happened = "opened" if event.direction == "connect" else "accepted"
+        happened = _OPENINGS[event.direction]
         if event.error is not None:
             happened = f"{self._style.alarm}not opened: {clean_name(event.error)}"
         return self._connection_line(event, event.connection.opened or event.time, happened)
