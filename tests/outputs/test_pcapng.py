@@ -43,9 +43,9 @@ def test_tshark_sees_each_packet_with_its_interface_time_direction_and_process(t
         assert writer.interface("lo", LINKTYPE_ETHERNET) == 0
         assert writer.interface("tun0", LINKTYPE_RAW, snaplen=64, capture_filter="udp port 53") == 1
         for number, data in enumerate(packets):
-            writer.packet(0, START_NS + number, data, len(data), packet_options(*CURL, True))
-        writer.packet(1, START_NS + 10**9, packets[0][14:40], 900, packet_options(*SERVER, False, "one note"))
-        writer.packet(1, START_NS + 10**9, packets[0][14:], 28, packet_options(None, None, None, None, False))
+            writer.packets([(0, START_NS + number, data, len(data), packet_options(*CURL, True))])
+        writer.packets([(1, START_NS + 10**9, packets[0][14:40], 900, packet_options(*SERVER, False, "one note"))])
+        writer.packets([(1, START_NS + 10**9, packets[0][14:], 28, packet_options(None, None, None, None, False))])
         writer.statistics(0, START_NS, received=8, dropped=3)
         writer.flush()
 
@@ -79,7 +79,7 @@ def test_interface_statistics_tell_what_is_missing(tmp_path: Path) -> None:
     path = tmp_path / "trace.pcapng"
     files = PcapngFiles(path, "plainwire")
     files.interface("lo", LINKTYPE_ETHERNET)
-    files.packet(0, START_NS, udp(1), 43)
+    files.packets([(0, START_NS, udp(1), 43, b"")])
     files.count(0, 10, 9)
     files.close()
     # Block 5, interface 0, the last packet's time, options isb_ifrecv (4) and isb_ifdrop (5).
@@ -96,7 +96,7 @@ def test_a_file_that_was_cut_anywhere_is_read_up_to_the_cut(tmp_path: Path) -> N
     files = PcapngFiles(path, "plainwire")
     files.interface("lo", LINKTYPE_ETHERNET)
     for _ in range(3):
-        files.packet(0, START_NS, udp(100), 142, packet_options(*CURL, True))
+        files.packets([(0, START_NS, udp(100), 142, packet_options(*CURL, True))])
     files.close()
     whole = path.read_bytes()
     third = len(whole) // 4
@@ -122,7 +122,7 @@ def test_tshark_decrypts_with_the_keys_in_the_file(tmp_path: Path, version: ssl.
         tcp = TCP(sport=source, dport=destination, flags="PA", seq=sequence[by_client], ack=sequence[not by_client])
         sequence[by_client] += len(records)
         data = bytes(IP(src="127.0.0.1", dst="127.0.0.1") / tcp / records)
-        files.packet(0, START_NS + number, data, len(data))
+        files.packets([(0, START_NS + number, data, len(data), b"")])
     files.close()
     rows = tshark(path, "http.request.uri", "http.response.code", options=("-Y", "http"))
     assert rows == [["/hello", ""], ["", "200"]]
@@ -137,7 +137,7 @@ def write_row(path: Path, **limits: int) -> None:
         if number == 50:
             assert files.interface("veth0", LINKTYPE_ETHERNET) == 1
         data = udp(100, port=1000 + number)
-        files.packet(0 if number < 50 else 1, START_NS + number * 10**9, data, len(data))
+        files.packets([(0 if number < 50 else 1, START_NS + number * 10**9, data, len(data), b"")])
     files.close()
 
 
@@ -181,7 +181,7 @@ def test_a_live_reader_follows_standard_output(capfd: pytest.CaptureFixture[str]
         files = PcapngFiles(Path("-"), "plainwire")
         files.interface("lo", LINKTYPE_ETHERNET)
         for port in (1, 2, 3):
-            files.packet(0, START_NS, udp(10, port), 52)
+            files.packets([(0, START_NS, udp(10, port), 52, b"")])
             files.flush()
             assert reader.stdout.readline() == f"{port}\n"
         files.close()

@@ -69,7 +69,7 @@ def dissect(path: Path, packets: Iterable[PlainPacket], *arguments: str) -> list
     files = PcapngFiles(path, "plainwire")
     files.interface("plaintext", LINKTYPE_RAW)
     for number, packet in enumerate(packets):
-        files.packet(0, number, packet.data, len(packet.data))
+        files.packets([(0, number, packet.data, len(packet.data), b"")])
     files.close()
     checksums = ["-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE"]
     command = ["tshark", "-n", "-r", str(path), *checksums, *arguments]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -60,11 +60,11 @@ class Capture:
         """End the iteration after what has been captured by now. From any thread, or from a signal handler."""
         self.session.stop()
 
-    def batches(self) -> Iterator[list[AnyEvent]]:
+    def batches(self) -> Iterator[Sequence[AnyEvent]]:
         """The events as they come, several at a time: for those who handle many."""
         return self._batches
 
-    def _decode(self) -> Iterator[list[AnyEvent]]:
+    def _decode(self) -> Iterator[Sequence[AnyEvent]]:
         for record in self.session.records():
             if self._recorder:
                 self._recorder.write(record)

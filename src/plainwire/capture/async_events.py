@@ -15,10 +15,10 @@ T = TypeVar("T")
 class AsyncEvents(AsyncIterator[AnyEvent]):
     """One event after another, out of the batches of a capture."""
 
-    def __init__(self, batches: Iterator[list[AnyEvent]]) -> None:
+    def __init__(self, batches: Iterator[Sequence[AnyEvent]]) -> None:
         self._batches = batches
         self._ready: deque[AnyEvent] = deque()
-        self._pending: asyncio.Future[list[AnyEvent] | None] | None = None
+        self._pending: asyncio.Future[Sequence[AnyEvent] | None] | None = None
 
     @staticmethod
     async def in_thread(function: Callable[..., T], *arguments: object) -> T:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from plainwire.capture.options import CaptureOptions
+from plainwire.capture.packet_reader import PacketReader
 from plainwire.decode.packets import HELD_NS
 from plainwire.decode.records import AnyRecord, ContainerFacts, InterfaceCounters, InterfaceFacts, Layout, Packets
 from plainwire.inspect.containers import container_of
@@ -36,7 +37,8 @@ class PacketRecords:
         self._told: dict[int, tuple[int, int]] = {}
         self._last_packets_ns = 0
         self._next_counters_ns = 0
-        self.wakeup_fd = self._capture.buffer.wakeup_fd
+        self._reader = PacketReader(self._capture.buffer)
+        self.wakeup_fd = self._reader.wakeup_fd
         self.interfaces_fd = self._capture.monitor.fd
         self._new = self._attach()
         for name in self._capture.missing():
@@ -65,26 +67,32 @@ class PacketRecords:
             link_type = _LINKTYPE_ETHERNET if interface.has_ethernet_header else _LINKTYPE_RAW
             yield InterfaceFacts(interface.index, interface.name, link_type)
 
-    def drain(self, *, final: bool = False) -> tuple[list[AnyRecord], bool]:
-        """What has come, and whether there may be more."""
+    def drain(self) -> tuple[list[AnyRecord], bool]:
+        """What has come, and whether there is more."""
         records: list[AnyRecord] = []
         if self._capture.monitor.changed():
             records += self._facts(self._attach())
-        samples, more = self._capture.buffer.drain(final=final)
+        rounds, more = self._reader.take()
         now = time.monotonic_ns()
-        if samples:
-            self._last_packets_ns = now
+        for samples in rounds:
             records += self._containers(samples)
-        if samples or now - self._last_packets_ns < HELD_NS + 2 * _TELL_TIME_NS:
             records.append(Packets(now, samples))
-        if now >= self._next_counters_ns or final:
+        if rounds:
+            self._last_packets_ns = now
+        elif self._is_holding(now):
+            records.append(Packets(now, []))
+        if now >= self._next_counters_ns:
             self._next_counters_ns = now + _COUNTERS_PERIOD_NS
             records += self._counters(now)
         return records, more
 
+    def _is_holding(self, now: int) -> bool:
+        """Whether the decoder may hold packets back that wait for their time."""
+        return now - self._last_packets_ns < HELD_NS + 2 * _TELL_TIME_NS
+
     def next_moment(self, now: int) -> int | None:
         """When `drain` should be called though nothing comes (CLOCK_MONOTONIC, ns)."""
-        return now + _TELL_TIME_NS if now - self._last_packets_ns < HELD_NS + 2 * _TELL_TIME_NS else None
+        return now + _TELL_TIME_NS if self._is_holding(now) else None
 
     def _containers(self, samples: list[bytes]) -> Iterator[AnyRecord]:
         new = {sample[_PID] for sample in samples} - self._known_pids
@@ -106,11 +114,15 @@ class PacketRecords:
     def finish(self) -> Iterator[AnyRecord]:
         """Capture no more; what is left in the buffer."""
         self._capture.detach()
+        self._reader.stop()
         more = True
         while more:
-            records, more = self.drain(final=True)
+            records, more = self.drain()
             yield from records
+        yield from self._counters(time.monotonic_ns())
 
     def close(self) -> None:
         """Take everything away."""
+        self._capture.detach()
+        self._reader.close()
         self._capture.close()

@@ -210,8 +210,7 @@ class Session:
             busy.register(self._engine.data.wakeup_fd, select.EPOLLIN)
         if self.packets:
             busy.register(self.packets.interfaces_fd, select.EPOLLIN)
-            if self.packets.wakeup_fd is not None:
-                busy.register(self.packets.wakeup_fd, select.EPOLLIN)
+            busy.register(self.packets.wakeup_fd, select.EPOLLIN)
         next_clock, next_losses, pause_until, unreported = started + _CLOCK_PERIOD_NS, started, 0, False
         while not self._stopped:
             now = time.monotonic_ns()

@@ -63,8 +63,9 @@ class LiveRun:
                 self._outputs.write(events)
                 if not self._outputs.active:
                     self._capture.stop()
-                if isinstance(events[-1], StatsEvent):
-                    stats = events[-1]
+                last = events[-1]
+                if isinstance(last, StatsEvent):
+                    stats = last
             self._outputs.close()
         except BrokenPipeError:
             # The reader of our output has seen enough; what would be flushed at exit has nowhere to go.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from plainwire.decode import abi
 from plainwire.decode.btf import Btf
@@ -49,7 +49,7 @@ class Decoder:
         self._done = False
         self._context = Context()
         self._data = DataDecoder(self._context, self._other_sample)
-        self._packets = PacketDecoder(self._context.clock, self._context.wanted)
+        self._packets = PacketDecoder(self._context)
         self._secrets = SecretDecoder(self._context)
         self._connections = ConnectionDecoder(self._context)
         self._kinds: dict[int, str] = {}
@@ -60,7 +60,7 @@ class Decoder:
             **dict.fromkeys(SECRET_KINDS, self._secrets.read),
             **dict.fromkeys(CONNECTION_KINDS, self._connections.read),
         }
-        self._handlers: dict[type, Callable[..., list[AnyEvent]]] = {
+        self._handlers: dict[type, Callable[..., Sequence[AnyEvent]]] = {
             Samples: self._samples,
             Losses: self._kernel_losses,
             Clock: self._set_clock,
@@ -80,7 +80,7 @@ class Decoder:
         """max_events were given out, or the stats: nothing but stats will come."""
         return self._done or self._data.finished
 
-    def feed(self, record: AnyRecord) -> list[AnyEvent]:
+    def feed(self, record: AnyRecord) -> Sequence[AnyEvent]:
         """The events that a record gives. Raises AbiMismatchError or BtfError for a Layout of another version."""
         if self._done:
             return []
@@ -140,11 +140,11 @@ class Decoder:
         lost = self._packets.add_counters(record)
         return [self._context.loss("packet_buffer_full", lost, record.timestamp_ns)] if lost else []
 
-    def _read_packets(self, record: Packets) -> list[AnyEvent]:
-        events, malformed = self._packets.read(record)
+    def _read_packets(self, record: Packets) -> Sequence[AnyEvent]:
+        packets, malformed = self._packets.read(record)
         if malformed:
-            events.append(self._context.loss("malformed", malformed, record.timestamp_ns))
-        return events
+            return [*packets, self._context.loss("malformed", malformed, record.timestamp_ns)]
+        return packets
 
     def _samples(self, record: Samples) -> list[AnyEvent]:
         return self._data.read(record.samples)

@@ -19,8 +19,8 @@ _PAGE_SIZE = 4096
 _MIN_PERF_PAGES = 8  # room for one event of 16 KiB
 # One round reads at most this much, so that commands and new processes get their turn while a program floods us. What a
 # round reads is copied, sliced and written while it is in the processor's cache: 16 MiB a round took 1.4 times as long.
-_MAX_ROUND_SAMPLES = 1024
-_MAX_ROUND_BYTES = 1 << 20
+MAX_ROUND_SAMPLES = 1024
+MAX_ROUND_BYTES = 1 << 20
 # From the moment that a program takes the time until its sample is in the ring.
 _PERF_SETTLE_NS = 1_000_000
 
@@ -49,17 +49,23 @@ class EventBuffer(ABC):
         """Give the buffer up."""
 
 
+def create_ring(size: int) -> int:
+    """The descriptor of a BPF_MAP_TYPE_RINGBUF. size: bytes, a power of two of at least a page."""
+    return check(
+        lib.bpf_map_create(_BPF_MAP_TYPE_RINGBUF, b"events", 0, 0, size, ffi.NULL),
+        f"create a ring buffer of {size} bytes",
+    )
+
+
 class RingBuffer(EventBuffer):
-    """One BPF_MAP_TYPE_RINGBUF for all CPUs: samples come in the order in which they were reserved."""
+    """One ring for all CPUs: samples come in the order in which they were reserved. Read by libbpf, which knows how
+    each kind of processor must be told to read in order."""
 
     is_ring = True
 
     def __init__(self, size: int) -> None:
         """size: bytes, a power of two of at least a page."""
-        self.fd = check(
-            lib.bpf_map_create(_BPF_MAP_TYPE_RINGBUF, b"events", 0, 0, size, ffi.NULL),
-            f"create a ring buffer of {size} bytes",
-        )
+        self.fd = create_ring(size)
         self._samples: list[bytes] = []
         self._callback = ffi.callback("ring_buffer_sample_fn", self._make_callback())
         self._ring = check_pointer(
@@ -68,7 +74,7 @@ class RingBuffer(EventBuffer):
         self.wakeup_fd = lib.ring_buffer__epoll_fd(self._ring)
 
     def _make_callback(self) -> Any:
-        buffer, room = ffi.buffer, [_MAX_ROUND_BYTES]
+        buffer, room = ffi.buffer, [MAX_ROUND_BYTES]
         self._room = room
 
         def keep(_context: Any, data: Any, size: int) -> int:
@@ -76,13 +82,13 @@ class RingBuffer(EventBuffer):
             samples.append(buffer(data, size)[:])
             room[0] -= size
             # A negative result ends the round; libbpf takes this sample as consumed all the same.
-            return -1 if room[0] < 0 or len(samples) >= _MAX_ROUND_SAMPLES else 0
+            return -1 if room[0] < 0 or len(samples) >= MAX_ROUND_SAMPLES else 0
 
         return keep
 
     def drain(self, *, final: bool = False) -> tuple[list[bytes], bool]:
         """See EventBuffer."""
-        self._samples, self._room[0] = [], _MAX_ROUND_BYTES
+        self._samples, self._room[0] = [], MAX_ROUND_BYTES
         more = lib.ring_buffer__consume(self._ring) < 0
         return self._samples, more
 
@@ -143,8 +149,3 @@ class PerfBuffer(EventBuffer):
         """See EventBuffer."""
         lib.perf_buffer__free(self._buffer)
         os.close(self.fd)
-
-
-def open_buffer(size: int, *, ring: bool) -> EventBuffer:
-    """A buffer of `size` bytes."""
-    return RingBuffer(size) if ring else PerfBuffer(size)

@@ -14,11 +14,12 @@ from plainwire.decode.abi import loss_reasons
 from plainwire.decode.btf import Btf
 from plainwire.errors import KernelUnsupportedError
 from plainwire.kernel.bpf_object import BpfObject
-from plainwire.kernel.buffers import EventBuffer, open_buffer
+from plainwire.kernel.buffers import EventBuffer
 from plainwire.kernel.connections import ConnectionTracker, Told, constants
 from plainwire.kernel.features import has_ring_buffer, has_uprobe_multi
 from plainwire.kernel.hooks import KernelHooks
 from plainwire.kernel.object_files import PROCESS_BUFFER_SIZE, PROCESS_OBJECT, SHARED_MAPS, object_btf
+from plainwire.kernel.open_buffer import open_buffer
 from plainwire.kernel.packets import PacketCapture, PacketOptions
 from plainwire.kernel.uprobes import Link, attach_raw_tracepoint, attach_uprobes
 from plainwire.layouts.layout import Layout

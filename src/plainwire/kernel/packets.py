@@ -11,7 +11,7 @@ from typing import Final
 
 from plainwire.errors import InputError
 from plainwire.kernel.bpf_object import BpfObject
-from plainwire.kernel.buffers import EventBuffer, open_buffer
+from plainwire.kernel.buffers import EventBuffer
 from plainwire.kernel.classifiers import (
     BPF_PROG_TYPE_SCHED_CLS,
     attach_classifier,
@@ -22,6 +22,7 @@ from plainwire.kernel.filter_program import FilterProgram
 from plainwire.kernel.libbpf import KernelError, lib
 from plainwire.kernel.maps import BpfMap
 from plainwire.kernel.object_files import object_btf
+from plainwire.kernel.open_buffer import open_buffer
 from plainwire.kernel.packet_filter import DLT_ETHERNET, DLT_RAW, ClassicInstruction, compile_filter
 from plainwire.kernel.packet_owners import PacketOwners
 from plainwire.kernel.syscalls import load_program

@@ -7,7 +7,7 @@ interface statistics (4.6) and decryption secrets (4.7). Numbers are little-endi
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from platform import machine, release, system
 from typing import Final
@@ -44,6 +44,9 @@ _PACKET_HEAD: Final = struct.Struct("<IIIIIII")
 _LENGTH: Final = struct.Struct("<I")
 _BUFFERED_BYTES: Final = 1 << 20
 
+Packet = tuple[int, int, bytes, int, bytes]
+"""Interface, ns since 1970 in UTC, the bytes captured, bytes on the wire, and options of `packet_options`."""
+
 
 class PcapngWriter:
     """Writes one section. Blocks are handed to `write` whole, so that a file can be cut at any time and still be read.
@@ -79,17 +82,19 @@ class PcapngWriter:
         head = struct.pack("<II", _TLS_KEY_LOG, len(key_log))
         self._block(_DECRYPTION_SECRETS, head + key_log + _PADDING[len(key_log) & 3])
 
-    def packet(self, interface: int, time_ns: int, data: bytes, length: int, options: bytes = b"") -> None:
-        """One packet. time_ns: since 1970 in UTC. length: bytes on the wire. options: of `packet_options`."""
-        captured = len(data)
-        padding = _PADDING[captured & 3]
-        total = 32 + captured + len(padding) + len(options)
-        head = _PACKET_HEAD.pack(
-            _ENHANCED_PACKET, total, interface, time_ns >> 32, time_ns & 0xFFFFFFFF, captured, length
-        )
-        self._parts += (head, data, padding, options, _LENGTH.pack(total))
-        self._unflushed += total
-        self.bytes_written += total
+    def packets(self, packets: Iterable[Packet]) -> None:
+        """Packets in their order."""
+        pack_head, pack_length, paddings, add = _PACKET_HEAD.pack, _LENGTH.pack, _PADDING, self._parts.extend
+        written = 0
+        for interface, time_ns, data, length, options in packets:
+            captured = len(data)
+            padding = paddings[captured & 3]
+            total = 32 + captured + len(padding) + len(options)
+            head = pack_head(_ENHANCED_PACKET, total, interface, time_ns >> 32, time_ns & 0xFFFFFFFF, captured, length)
+            add((head, data, padding, options, pack_length(total)))
+            written += total
+        self._unflushed += written
+        self.bytes_written += written
         if self._unflushed >= _BUFFERED_BYTES:
             self.flush()
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from plainwire.errors import InputError
 from plainwire.outputs.destination import open_private
-from plainwire.outputs.pcapng import PcapngWriter
+from plainwire.outputs.pcapng import Packet, PcapngWriter
 
 _SECRETS_KEPT_NS: Final = 60_000_000_000
 
@@ -81,14 +81,21 @@ class PcapngFiles:
             self._forget_old_secrets(time_ns)
             self._secrets.append((time_ns, key_log))
 
-    def packet(self, interface: int, time_ns: int, data: bytes, length: int, options: bytes = b"") -> None:
-        """One packet, as PcapngWriter.packet."""
-        if self._rotates and self._is_full(time_ns, len(data) + len(options)):
-            self._rotate(time_ns)
-        if self._first_ns is None:
-            self._first_ns = time_ns
-        self._last_ns = time_ns
-        self._writer.packet(interface, time_ns, data, length, options)
+    def packets(self, packets: Sequence[Packet]) -> None:
+        """As PcapngWriter.packets."""
+        if not self._rotates:
+            self._writer.packets(packets)
+            if packets:
+                self._last_ns = packets[-1][1]
+            return
+        for packet in packets:
+            _, time_ns, data, _, options = packet
+            if self._is_full(time_ns, len(data) + len(options)):
+                self._rotate(time_ns)
+            if self._first_ns is None:
+                self._first_ns = time_ns
+            self._last_ns = time_ns
+            self._writer.packets((packet,))
 
     def count(self, interface: int, received: int, dropped: int) -> None:
         """An interface's counters since the capture began; each file ends with the latest."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import PurePosixPath
 
+from plainwire.decode.packet_batch import PacketBatch
 from plainwire.events import AnyEvent, CloseEvent, ConnectEvent, Connection, DataEvent, LossEvent
 from plainwire.outputs.clean import MARK, clean_name
 from plainwire.outputs.losses import loss_sentence
@@ -38,6 +39,8 @@ class TextFormat:
     def encode(self, events: Sequence[AnyEvent]) -> bytes:
         """The text of `events`, in whole lines."""
         parts: list[bytes] = []
+        if isinstance(events, PacketBatch):
+            return b""
         for event in events:
             # Others have outputs of their own: summary, key log, pcapng.
             if not isinstance(event, DataEvent | LossEvent | ConnectEvent | CloseEvent):

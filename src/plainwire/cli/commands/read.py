@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -66,11 +66,12 @@ def _show(reader: Reader, outputs: OutputSet) -> bool:
     decoder = Decoder()
     damage: RecordingError | None = None
 
-    def give(events: list[AnyEvent]) -> None:
+    def give(events: Sequence[AnyEvent]) -> None:
         if events:
             outputs.write(events)
-            if isinstance(events[-1], StatsEvent):
-                say(summary(events[-1], style_for(_STDERR)), prefix=False)
+            last = events[-1]
+            if isinstance(last, StatsEvent):
+                say(summary(last, style_for(_STDERR)), prefix=False)
 
     try:
         for record in reader:
