@@ -113,6 +113,26 @@ def test_both_ends_tell_the_same(
     assert versions == {f"TLSv1.{tls - 10}"}
 
 
+def test_programs_of_a_command_miss_nothing_while_their_module_is_loaded(
+    run_plainwire: RunPlainwire, certificate: Certificate, tmp_path: Path
+) -> None:
+    """curl needs the one module and Go the other, each for the first time: both wait until they are attached to."""
+    program, out = go.build(go.NEWEST, "exchange"), tmp_path / "out"
+    out.mkdir()
+    with go_server(program, certificate, "-out", tmp_path) as (_, port):
+        go_client = f"exec {program} client 127.0.0.1:{port} -out {out} -size 20000 -rounds 3"
+        script = f"curl -sk https://127.0.0.1:{port}/; {go_client}"
+        capture = run_plainwire("--json", "--", "sh", "-c", script)
+        assert capture.wait() == 0
+    events = capture.events("data")
+    (curl,) = {event["pid"] for event in events if event["module"] == "openssl"}
+    assert bytes_of(events, curl, "write")[0].startswith(b"GET / HTTP/1.1\r\n")
+    (pid,) = {event["pid"] for event in events if event["module"] == "gotls"}
+    for direction, kind in (("write", "written"), ("read", "read")):
+        assert streams(events, pid, direction, "local") == recorded(out, kind)
+    assert capture.events("stats")[0]["losses"] == {}
+
+
 @pytest.mark.parametrize("size", [1, 16384, 16385, 1 << 20, 5 << 20])
 def test_sizes_of_one_write(run_plainwire: RunPlainwire, certificate: Certificate, tmp_path: Path, size: int) -> None:
     capture, client = exchange(

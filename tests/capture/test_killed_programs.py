@@ -22,7 +22,7 @@ THREADS = 40
 
 def map_of(capture: plainwire.Capture, name: str) -> BpfMap:
     """One of the maps of the capture's OpenSSL module."""
-    return capture.session._engine._modules["openssl"].map(name)
+    return capture.session._engine._modules["openssl"].get().map(name)
 
 
 def entries(active: BpfMap, pid: int) -> int:

@@ -64,3 +64,16 @@ def end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def loaded_programs(pid: int | str) -> int:
+    """How many eBPF programs a process holds by descriptors of their own."""
+    descriptors = Path(f"/proc/{pid}/fdinfo").iterdir()
+    return sum("\nprog_id:" in text and "\nlink_type:" not in text for text in map(_text, descriptors))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:  # closed meanwhile
+        return ""

@@ -172,7 +172,8 @@ class Discovery:
             self._attached.add((identity, pid))
             try:
                 if placements is not None:
-                    self._engine.attach_library(module, through, placements, self._next_id, pid)
+                    for lack in self._engine.attach_library(module, through, placements, self._next_id, pid):
+                        self._warn(lack)
                 if self._keys is not None and keys is not None:
                     self._keys.attach(keys, identity, through, self._next_id, pid)
             except PlainwireError as error:

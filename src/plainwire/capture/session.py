@@ -118,9 +118,11 @@ class Session:
             keys=self._keys,
             warn=self._warn,
         )
-        for module in self.modules:
-            for lack in self._engine.attach_kernel_hooks(module):
-                self._warn(lack)
+        if options.modules or options.hooks != "auto":
+            # What was asked for must be there. All else is loaded when a file needs it, or beside the capture.
+            for module in self.modules:
+                for lack in self._engine.prepare(module):
+                    self._warn(lack)
         for lack in self._engine.follow_connections():
             self._warn(lack)
         self._engine.watch_processes()
@@ -183,6 +185,8 @@ class Session:
             yield from self.packets.begin()
         if self.command:
             self.command.release()
+        else:  # a command's programs wait until they are attached to, and for what that takes
+            self._engine.load_rest()
         yield from self._capture(started, deadline)
         self._engine.detach()
         yield from self._read_processes(final=True)

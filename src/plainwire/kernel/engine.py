@@ -18,14 +18,15 @@ from plainwire.kernel.buffers import EventBuffer
 from plainwire.kernel.connections import ConnectionTracker, Told, constants
 from plainwire.kernel.features import has_ring_buffer, has_uprobe_multi
 from plainwire.kernel.hooks import KernelHooks
-from plainwire.kernel.object_files import PROCESS_BUFFER_SIZE, PROCESS_OBJECT, SHARED_MAPS, object_btf
+from plainwire.kernel.lazy_object import LazyObject, Loading
+from plainwire.kernel.object_files import PROCESS_BUFFER_SIZE, PROCESS_OBJECT, SHARED_MAPS, object_btf, object_path
 from plainwire.kernel.open_buffer import open_buffer
 from plainwire.kernel.packets import PacketCapture, PacketOptions
 from plainwire.kernel.uprobes import Link, attach_raw_tracepoint, attach_uprobes
 from plainwire.layouts.layout import Layout
 from plainwire.layouts.packed_layout import pack_layout
 from plainwire.layouts.placements import Placements
-from plainwire.modules import HookChoice, Module
+from plainwire.modules import HookChoice, KernelHook, Module
 
 Transport = Literal["auto", "ring", "perf"]
 
@@ -98,19 +99,24 @@ class Engine:
         self._target_comms = self._process_object.map("target_comms")
         self._loss_counters = self._process_object.map("loss_counters")
         self._connections = ConnectionTracker(self._prepare_tracker, connections, hooks) if data else None
-        self._modules: dict[str, BpfObject] = {}
-        self._key_objects: dict[str, BpfObject] = {}
+        self._modules: dict[str, LazyObject] = {}
+        self._key_objects: dict[str, LazyObject] = {}
+        self._hooked: set[tuple[str, KernelHook]] = set()  # modules, and those of their hooks that are dealt with
+        self._loading: Loading | None = None
         for module in modules:
             if data or (keys and module.sends_secrets):
-                self._modules[module.name] = self._load(module.bpf_object, self.data, share=True)
+                self._modules[module.name] = LazyObject(module.bpf_object, self._load_shared)
             if keys and module.key_object:
-                self._key_objects[module.name] = self._load(module.key_object, self.data, share=True)
+                self._key_objects[module.name] = LazyObject(module.key_object, self._load_shared)
         self._loss_names = loss_reasons(Btf(object_btf(self._process_object.path)))
 
     def _load(self, name: str, buffer: EventBuffer, *, share: bool) -> BpfObject:
         opened = self._open(name, buffer, share=share)
         opened.load()
         return opened
+
+    def _load_shared(self, name: str) -> BpfObject:
+        return self._load(name, self.data, share=True)
 
     def _load_programs(self, loaded: BpfObject, programs: Sequence[str]) -> BpfObject:
         """Some programs of a module's object once more, which share its maps."""
@@ -147,8 +153,14 @@ class Engine:
 
     def layouts(self) -> list[tuple[str, bytes]]:
         """Modules by name, with the BTF of events that they send."""
-        loaded = (*self._modules.items(), *self._key_objects.items())
-        return [(name, object_btf(opened.path)) for name, opened in loaded]
+        return [
+            (module, object_btf(object_path(each.name)))
+            for module, each in (*self._modules.items(), *self._key_objects.items())
+        ]
+
+    def load_rest(self) -> None:
+        """Load, beside the capture, the objects that no file has needed yet: the first that does is not to wait."""
+        self._loading = Loading((*self._modules.values(), *self._key_objects.values()))
 
     def capture_packets(self, options: PacketOptions, buffer_size: int) -> PacketCapture:
         """Load what captures packets, with the filters for processes of this engine; nothing is attached yet.
@@ -196,32 +208,38 @@ class Engine:
             multi=self.multi,
         )
 
-    def attach_kernel_hooks(self, module: Module) -> list[str]:
-        """Attach what a module needs once, not in each library. Returns a line for each hook that it must go without.
+    def prepare(self, module: Module) -> list[str]:
+        """Load a module's object and attach what it needs once, not in each library, unless that has been done.
 
-        Raises KernelUnsupportedError for one that it can't go without, or whose chosen way is refused.
+        Returns a line for each hook that it must go without. Raises KernelError where the kernel refuses the object,
+        KernelUnsupportedError for a hook that it can't go without, or whose chosen way is refused.
         """
         lacking: list[str] = []
         if module.name not in self._modules:
             return lacking
-        loaded = self._modules[module.name]
+        loaded = self._modules[module.name].get()
         for hook in module.kernel_hooks:
+            if (module.name, hook) in self._hooked:
+                continue
             outcome = self._hooks.attach(hook, lambda programs: self._load_programs(loaded, programs), loaded)
             if outcome.way is None:
                 message = f"{hook.name} can't be seen here ({outcome.reasons})"
                 if hook.without is None:
                     raise KernelUnsupportedError(message)
                 lacking.append(f"{message}: {hook.without}")
+            self._hooked.add((module.name, hook))
         return lacking
 
     def attach_library(
         self, module: Module, path: str, found: Placements, library: int, pid: int, *, keys: bool = False
-    ) -> None:
+    ) -> list[str]:
         """Attach a module's programs in one file, which is `library` in its events.
 
         pid: in one process alone, or 0 for every one. keys: the programs are those of the module's key_object.
+        Without it `prepare` comes first, whose lines are returned.
         """
-        loaded = (self._key_objects if keys else self._modules)[module.name]
+        lacking = [] if keys else self.prepare(module)
+        loaded = (self._key_objects if keys else self._modules)[module.name].get()
         for name, value in found.layouts:
             loaded.map(name).update(struct.pack("=I", library), value)
         groups: dict[tuple[str, bool], set[int]] = defaultdict(set)
@@ -239,15 +257,16 @@ class Engine:
                 pid=pid,
                 multi=self.multi,
             )
+        return lacking
 
     def uses_layouts(self, module: str) -> bool:
         """Whether a module's programs read values out of the library's structures."""
         loaded = self._modules.get(module)  # absent where keys alone are captured
-        return loaded is not None and loaded.has_map(_LAYOUTS_MAP)
+        return loaded is not None and loaded.get().has_map(_LAYOUTS_MAP)
 
     def set_layout(self, module: str, cookie: int, layout: Layout) -> None:
         """Tell where values stand in the structures of an attached file."""
-        self._modules[module].map(_LAYOUTS_MAP).update(struct.pack("=I", cookie), pack_layout(layout))
+        self._modules[module].get().map(_LAYOUTS_MAP).update(struct.pack("=I", cookie), pack_layout(layout))
 
     def add_target(self, pid: int, flags: int) -> None:
         """Capture this process too. flags: TARGET_*."""
@@ -261,7 +280,8 @@ class Engine:
     def leaving_out(self) -> Iterator[Callable[[int], None]]:
         """Gives a function that takes pids, whose secrets are left out until the end of the block."""
         pids: list[bytes] = []
-        maps = [loaded.map(_EXCLUDED_MAP) for loaded in self._key_objects.values() if loaded.has_map(_EXCLUDED_MAP)]
+        loaded = [each.get() for each in self._key_objects.values()]
+        maps = [each.map(_EXCLUDED_MAP) for each in loaded if each.has_map(_EXCLUDED_MAP)]
 
         def leave_out(pid: int) -> None:
             pids.append(struct.pack("=I", pid))
@@ -294,11 +314,14 @@ class Engine:
 
     def close(self) -> None:
         """Detach and unload everything."""
+        if self._loading is not None:
+            self._loading.stop()
         self.detach()
         self._hooks.close()
         if self._connections:
             self._connections.close()
-        for loaded in (*self._modules.values(), *self._key_objects.values(), self._process_object):
-            loaded.close()
+        for each in (*self._modules.values(), *self._key_objects.values()):
+            each.close()
+        self._process_object.close()
         self.data.close()
         self.processes.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from typing import Any
 
 from plainwire.errors import PlainwireError
@@ -30,8 +31,15 @@ def _open_library() -> Any:
         ) from None
 
 
+class _Messages(threading.local):
+    """What libbpf has said in this thread."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+
 lib = _open_library()
-_messages: list[str] = []
+_messages = _Messages()
 _LIBBPF_DEBUG = 2  # enum libbpf_print_level
 
 
@@ -41,7 +49,7 @@ def _keep_message(level: int, message_format: Any, arguments: Any) -> int:
         return 0
     text = ffi.new("char[]", 65536)
     lib_c.vsnprintf(text, 65536, message_format, arguments)
-    _messages.append(ffi.string(text).decode(errors="replace"))
+    _messages.texts.append(ffi.string(text).decode(errors="replace"))
     return 0
 
 
@@ -50,9 +58,9 @@ lib.libbpf_set_print(_keep_message)
 
 
 def take_messages() -> str:
-    """What libbpf has said since the last call. It says nothing by itself: errors carry the useful lines."""
-    text = "".join(_messages)
-    _messages.clear()
+    """What libbpf has said in this thread since the last call. It is not shown: errors carry its useful lines."""
+    text = "".join(_messages.texts)
+    _messages.texts.clear()
     return text
 
 
