@@ -23,6 +23,7 @@ client_context.check_hostname = False
 client_context.verify_mode = ssl.CERT_NONE
 said: dict[str, tuple[object, object]] = {}
 waits = "PEERS_WAIT" in os.environ
+served = threading.Semaphore(0)
 
 if family == "unix":
     listener = socket.socket(socket.AF_UNIX)
@@ -56,6 +57,7 @@ def serve() -> None:
         with server_context.wrap_socket(plain, server_side=True) as end:
             while text := end.recv(1000).decode():
                 say(end, text.replace("client", "server"))
+        served.release()
 
 
 def talk(number: int) -> None:
@@ -72,6 +74,8 @@ for _ in range(int(threads)):
     threading.Thread(target=serve, daemon=True).start()
 with ThreadPoolExecutor(int(threads)) as pool:
     list(pool.map(talk, range(int(connections))))
+for _ in range(int(connections)):
+    served.acquire()  # a call that has not returned is not seen
 Path(report).write_text(json.dumps({"pid": os.getpid(), "said": said}))
 print("done", flush=True)
 os._exit(0)
