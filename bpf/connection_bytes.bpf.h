@@ -43,8 +43,7 @@ static __always_inline void count_connection_bytes(void *ctx, struct ssl_state_t
 
 	if (!connections_told)
 		return;
-	if (state->connection.way == CONNECTION_UNKNOWN || state->connection.way == CONNECTION_AMBIGUOUS ||
-	    (family != AF_INET && family != AF_INET6)) {
+	if (!is_known(state->connection.way) || (family != AF_INET && family != AF_INET6)) {
 		__sync_fetch_and_add(&state->uncounted[type & 1], length);
 		return;
 	}

@@ -38,6 +38,7 @@ struct {
 #include "send_data.bpf.h"
 #include "ssl_calls.bpf.h"
 #include "layout.bpf.h"
+#include "hello_connection.bpf.h"
 
 /* Descriptors that are sockets (<openssl/bio.h>). */
 #define BIO_TYPE_SOCKET 0x0505
@@ -87,18 +88,19 @@ static __always_inline void learn_from_structure(struct ssl_state_t *state, stru
 	if (state->connection.way == CONNECTION_BY_SET_FD ||
 	    (state->bio_type != BIO_TYPE_SOCKET && state->bio_type != BIO_TYPE_DGRAM))
 		return;
-	if (read_by_layout(&state->bio_fd, sizeof(state->bio_fd), call->ssl, &layout->bio_fd) &&
-	    read_socket_of_fd(state->bio_fd, &state->connection))
+	if (read_by_layout(&state->fd, sizeof(state->fd), call->ssl, &layout->bio_fd) &&
+	    read_socket_of_fd(state->fd, &state->connection))
 		state->connection.way = CONNECTION_BY_BIO;
 }
 
 /*
- * Learn which connection an SSL structure serves. A descriptor that the program or the structure names is believed; the
- * socket that the thread used inside the call is the next best, and follows the structure to another socket.
+ * Learn which connection an SSL structure serves. A descriptor that the program or the structure names is believed, and a
+ * ClientHello; the socket that the thread used inside the call is the next best, and follows the structure to another one.
  */
 static __always_inline void learn_connection(struct ssl_state_t *state, struct active_ssl_buf *call)
 {
-	if (state->connection.way == CONNECTION_BY_SET_FD || state->connection.way == CONNECTION_BY_BIO)
+	if (state->connection.way == CONNECTION_BY_SET_FD || state->connection.way == CONNECTION_BY_BIO ||
+	    state->connection.way == CONNECTION_BY_CLIENT_RANDOM)
 		return;
 	if (call->fd >= 0 && read_socket_of_fd(call->fd, &state->connection)) {
 		state->connection.way = CONNECTION_BY_SET_FD;
@@ -106,8 +108,8 @@ static __always_inline void learn_connection(struct ssl_state_t *state, struct a
 	}
 	if (call->connection.way == CONNECTION_BY_THREAD)
 		state->connection = call->connection;
-	else if (state->connection.way == CONNECTION_UNKNOWN)
-		state->connection.way = call->connection.way; /* ambiguous, perhaps */
+	else if (state->connection.way != CONNECTION_BY_THREAD && call->connection.way == CONNECTION_AMBIGUOUS)
+		state->connection.way = CONNECTION_AMBIGUOUS;
 }
 
 /* Send the `length` bytes of a call that has returned. */
@@ -120,10 +122,12 @@ static __always_inline int send_call(struct pt_regs *ctx, struct active_ssl_buf 
 	learn_connection(state, call);
 	if (!state->version)
 		learn_from_structure(state, call);
+	if (!state->hello_sought && !is_known(state->connection.way))
+		learn_by_hello(state, call->ssl, call->library);
 	call->version = state->version;
 	call->bio_type = state->bio_type;
-	if (state->connection.way == CONNECTION_BY_BIO)
-		call->fd = state->bio_fd;
+	if (state->connection.way == CONNECTION_BY_BIO || state->connection.way == CONNECTION_BY_CLIENT_RANDOM)
+		call->fd = state->fd;
 	return send_data(ctx, state, call, type, length);
 }
 

@@ -17,6 +17,12 @@ struct sockaddr_in4_or_6 {
 #define S_IFMT 0170000 /* <linux/stat.h> */
 #define S_IFSOCK 0140000
 
+static __always_inline bool is_known(__u16 way) /* enum connection_way */
+{
+	return way == CONNECTION_BY_SET_FD || way == CONNECTION_BY_BIO || way == CONNECTION_BY_THREAD ||
+	       way == CONNECTION_BY_NET_CONN || way == CONNECTION_BY_CLIENT_RANDOM;
+}
+
 /* False where it is no socket of these families, or has no peer yet. */
 static __always_inline bool read_socket(struct sock *sock, struct connection_t *connection)
 {

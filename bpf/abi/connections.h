@@ -8,11 +8,16 @@
 /* How it was found out which connection bytes belong to. */
 enum connection_way {
 	CONNECTION_UNKNOWN = 0,
-	CONNECTION_BY_SET_FD = 1,   /* SSL_set_fd and its relatives named the descriptor */
-	CONNECTION_BY_BIO = 2,	    /* the descriptor in the SSL structure's BIO */
-	CONNECTION_BY_THREAD = 3,   /* the one socket that the thread used inside the call */
-	CONNECTION_AMBIGUOUS = 4,   /* the thread used several sockets inside the call: unknown */
-	CONNECTION_BY_NET_CONN = 5, /* the descriptor in the net.Conn of Go's tls.Conn */
+	CONNECTION_BY_SET_FD = 1,	 /* SSL_set_fd and its relatives named the descriptor */
+	CONNECTION_BY_BIO = 2,		 /* the descriptor in the SSL structure's BIO */
+	CONNECTION_BY_THREAD = 3,	 /* the one socket that the thread used inside the call */
+	CONNECTION_AMBIGUOUS = 4,	 /* the thread used several sockets inside the call: unknown */
+	CONNECTION_BY_NET_CONN = 5,	 /* the descriptor in the net.Conn of Go's tls.Conn */
+	CONNECTION_BY_CLIENT_RANDOM = 6, /* its ClientHello had the client random of the SSL structure */
+	/* Unknown: no socket used inside a call, and the client random did not tell either, since … */
+	CONNECTION_LAYOUT_UNKNOWN = 7, /* where this build keeps it is not known, or not yet */
+	CONNECTION_HELLO_UNSEEN = 8,   /* no socket of this host sent or received it while it was looked for */
+	CONNECTION_NOT_HELD = 9,       /* the socket is not among the process's descriptors */
 };
 
 /* A socket and its two ends. */

@@ -24,6 +24,7 @@ struct library_layout_t {
 	struct layout_path_t master_key;
 	struct layout_path_t master_key_length; /* 8 bits */
 	struct layout_path_t client_random;
+	struct layout_path_t server; /* 32 bits: 0 at a client */
 	struct layout_path_t cipher_id;
 	struct layout_path_t early_secret;
 	struct layout_path_t handshake_secret;

@@ -42,8 +42,8 @@ struct ssl_state_t {
 	__u64 uncounted[2]; /* bytes of calls whose connection was not known yet, by enum ssl_data_event_type */
 	__u32 version;	    /* TLS version; 0 where not known */
 	__u32 bio_type;	    /* BIO_TYPE_* of <openssl/bio.h>; 0 where not known */
-	__s32 bio_fd;	    /* descriptor of a socket BIO; valid if the connection's way is CONNECTION_BY_BIO */
-	__u32 reserved;
+	__s32 fd;	    /* valid if the connection's way is CONNECTION_BY_BIO or CONNECTION_BY_CLIENT_RANDOM */
+	__u32 hello_sought; /* 1: the socket of its ClientHello was looked for; it will not be seen later */
 };
 
 #endif

@@ -10,7 +10,6 @@ import pytest
 from tests.conftest import RunPlainwire
 from tests.support.certificate import Certificate
 from tests.support.connections import Said, check_all, ends_of, net_namespace, peers, read_said, run_peers
-from tests.support.tls_program import PROGRAMS
 
 pytestmark = pytest.mark.bpf
 
@@ -51,13 +50,3 @@ def test_opened_before_the_capture(run_plainwire: RunPlainwire, certificate: Cer
     # The server waited in a read already, whose entry nobody saw.
     events = check_all(capture.events(), Said(said.pid, later), unseen={("client 0.1", "read")})
     assert {event["connection"]["way"] for event in events} <= {"thread", "bio"}
-
-
-def test_memory_bios_name_no_wrong_one(run_plainwire: RunPlainwire, certificate: Certificate) -> None:
-    """asyncio moves the records itself, outside of the calls: unknown, with the reason, is right."""
-    program = [PROGRAMS / "asyncio_echo.py", certificate.certificate, certificate.key, "5", "1000"]
-    capture = run_plainwire("--json", "--", "python3", *program)
-    assert capture.wait() == 0
-    assert len(capture.events("data")) == 20
-    for event in capture.events("data"):
-        assert (event["connection"], event["connection_note"]) == (None, "no socket used yet")

@@ -42,6 +42,8 @@ from plainwire.modules import Module, all_modules
 _PAUSE_S = 0.005
 # A perf buffer wakes nobody at all, so it is looked at as often as this.
 _PERF_PERIOD_S = 0.025
+# The start, and a stopped process, wait for layouts so long at most: with them the first event has its connection.
+_LAYOUTS_S = 1.0
 _CLOCK_PERIOD_NS = 10_000_000_000
 _LOSSES_PERIOD_NS = 1_000_000_000
 
@@ -129,6 +131,7 @@ class Session:
         if options.interfaces:
             self.packets = PacketRecords(self._engine, options, self._warn)
         self._find_libraries(pids)
+        self._learner.finish(_LAYOUTS_S)
         if self._keys and not self.command:
             self._keys.attach_old_processes(pids or process.pids())
 
@@ -305,6 +308,7 @@ class Session:
                 self._discovery.scan(pid)
         finally:
             if stopped:
+                self._learner.finish(_LAYOUTS_S)
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
 

@@ -6,7 +6,7 @@ from typing import Annotated, NamedTuple
 
 from plainwire.decode.btf import Btf
 from plainwire.decode.layout import S32, U8, U16, U32, U64, U128, Array, Chars, Payload, Structure
-from plainwire.events import ConnectionWay
+from plainwire.events import ConnectionNote, ConnectionWay
 
 # enum event_kind
 SSL_DATA = "EVENT_SSL_DATA"
@@ -29,8 +29,14 @@ SSL_DATA_UNREADABLE = 4
 SSL_DATA_EARLY = 8
 
 # enum connection_way
-CONNECTION_WAYS: dict[int, ConnectionWay] = {1: "set_fd", 2: "bio", 3: "thread", 5: "net_conn"}
-CONNECTION_AMBIGUOUS = 4
+CONNECTION_WAYS: dict[int, ConnectionWay] = {1: "set_fd", 2: "bio", 3: "thread", 5: "net_conn", 6: "client_random"}
+WHY_NO_CONNECTION: dict[int, ConnectionNote] = {
+    0: "no socket used yet",
+    4: "several sockets in one call",
+    7: "layout not known",
+    8: "handshake not seen",
+    9: "socket held by another process",
+}
 
 
 class SslDataEvent(NamedTuple):

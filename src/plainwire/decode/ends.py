@@ -49,11 +49,9 @@ class Ends(dict[bytes, End]):
         return end
 
     def _decode(self, fields: abi.ConnectionFields) -> End:
-        if fields.way == abi.CONNECTION_AMBIGUOUS:
-            return None, "several sockets in one call"
         way = abi.CONNECTION_WAYS.get(fields.way)
         if way is None:
-            return None, "no socket used yet"
+            return None, abi.WHY_NO_CONNECTION.get(fields.way, abi.WHY_NO_CONNECTION[0])
         return self.connection(fields, way), None
 
     def connection(

@@ -115,7 +115,7 @@ def _attach(opened: BpfObject, name: str) -> list[Link]:
     if section.startswith("iter/"):
         _run_iterator(program, name)
         return []
-    if section.startswith("cgroup/"):
+    if section.startswith(("cgroup/", "cgroup_skb/")):
         root = open_root_cgroup()
         try:
             pointer = lib.bpf_program__attach_cgroup(program, root)

@@ -16,7 +16,7 @@ import msgspec
 from .layout import VALUES, Finding, Layout
 
 # Part of the folder's name: raised when a plainwire learns more or otherwise than the one before.
-_FORMAT = 1
+_FORMAT = 2
 _MAX_SIZE = 1 << 16
 
 
@@ -30,10 +30,19 @@ def folder() -> Path:
     return home / "plainwire" / f"layouts-{_FORMAT}"
 
 
-def load(identity: str) -> Layout | None:
-    """The layout of a build, or None: not there, damaged, or written by somebody else."""
+def _place(identity: str, *, by_getters: bool) -> Path:
+    return folder() / f"{identity}{'.getters' if by_getters else ''}.json"
+
+
+def load(identity: str, *, by_getters: bool = False) -> Layout | None:
+    """The layout of a build, or None: not there, damaged, or written by somebody else.
+
+    by_getters: what the machine code alone told, which a capture learns.
+    """
     try:
-        descriptor = os.open(folder() / f"{identity}.json", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = os.open(
+            _place(identity, by_getters=by_getters), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        )
     except OSError:
         return None
     with os.fdopen(descriptor, "rb") as file:
@@ -48,9 +57,9 @@ def load(identity: str) -> Layout | None:
     return layout if consistent and layout.identity == identity and layout.values.keys() <= VALUES.keys() else None
 
 
-def save(layout: Layout) -> None:
+def save(layout: Layout, *, by_getters: bool = False) -> None:
     """Keeps a layout. What can't be written is learned again the next time."""
-    place = folder() / f"{layout.identity}.json"
+    place = _place(layout.identity, by_getters=by_getters)
     mode = 0o644 if os.geteuid() == 0 else 0o600
     partial = place.with_name(f".{place.name}.{os.getpid()}")
     with suppress(OSError):

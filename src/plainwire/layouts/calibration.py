@@ -56,6 +56,7 @@ def calibrate(library: Library) -> Calibration:
     session = keep("session", search.pointer("SSL_get_session", lambda end: end.session))
     cipher = keep("cipher", search.pointer("SSL_get_current_cipher", lambda end: end.cipher, below=session))
     keep("client_random", search.bytes_("SSL_get_client_random", lambda end: end.secrets["client_random"]))
+    keep("server", search.role("SSL_is_server"))
     if session is not None:
         for name, path in _in_session(library, search.ends).items():
             keep(name, session + path)
@@ -91,6 +92,14 @@ class _Search:
 
     def number(self, getter: str, value: Callable[[End], bytes]) -> Path | None:
         return self._governing(getter, self._candidates(value), b"\x01\x03")
+
+    def role(self, getter: str) -> Path | None:
+        """Zeros and ones are everywhere, so only the structure itself is searched, and nothing without the getter."""
+        if getter not in self._library:
+            return None
+        memory = self._library.memory
+        found = [_find(memory, end.ssl, struct.pack("<I", end.is_server), STRUCTURE_SIZE) for end in self.ends]
+        return self._governing(getter, sorted(set.intersection(*found)), b"\x01\x03")
 
     def pointer(self, getter: str, value: Callable[[End], int], *, below: Path | None = None) -> Path | None:
         """below: a pointer whose pointee is searched, too, however far from the SSL structure it is."""

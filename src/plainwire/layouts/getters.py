@@ -15,7 +15,7 @@ from .loads import trace
 
 # Functions of <openssl/ssl.h> and <openssl/bio.h>, which give one field each.
 SSL_GETTERS = (
-    "SSL_version", "SSL_get_rbio", "SSL_get_wbio", "SSL_get_session", "SSL_get_client_random",
+    "SSL_version", "SSL_get_rbio", "SSL_get_wbio", "SSL_get_session", "SSL_get_client_random", "SSL_is_server",
     "SSL_get_current_cipher", "SSL_SESSION_get0_cipher", "SSL_SESSION_get_master_key", "SSL_CIPHER_get_id",
     "SSL_CIPHER_get_protocol_id",
 )  # fmt: skip
@@ -69,6 +69,7 @@ def _paths(returned: Mapping[str, Path], copied: Mapping[str, Path]) -> dict[str
     join("wbio", start, returned.get("SSL_get_wbio"))
     join("session", start, returned.get("SSL_get_session"))
     join("client_random", start, copied.get("SSL_get_client_random"))
+    join("server", start, returned.get("SSL_is_server"))
     rbio, session = paths.get("rbio"), paths.get("session")
     join("bio_fd", rbio, _descriptor(returned))
     join("bio_method", rbio, returned.get("BIO_method_type", ())[:1] or None)

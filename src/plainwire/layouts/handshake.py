@@ -26,7 +26,8 @@ REQUIRED = (
 )  # fmt: skip
 OPTIONAL = (
     "OPENSSL_init_ssl", "BIO_up_ref", "SSL_CTX_ctrl", "SSL_CTX_set_min_proto_version", "SSL_CTX_set_max_proto_version",
-    "SSL_CIPHER_get_id", "SSL_CIPHER_get_protocol_id", "SSL_get_client_random", "SSL_SESSION_get_master_key",
+    "SSL_CIPHER_get_id", "SSL_CIPHER_get_protocol_id", "SSL_get_client_random", "SSL_is_server",
+    "SSL_SESSION_get_master_key",
 )  # fmt: skip
 
 
@@ -41,6 +42,7 @@ class End:
     session: int
     cipher: int
     cipher_id: int  # as on the wire
+    is_server: bool
     secrets: dict[str, bytes]  # by keylog label, and "client_random"
 
 
@@ -127,7 +129,10 @@ def _handshake(library: Library, version: int, key: int, certificate: int) -> li
     else:
         raise _HandshakeError(f"no handshake of TLS version {version:#x}")
     secrets = _secrets(library.keylog()[logged:])
-    return [_end(library, ssl, version, secrets) for ssl in (client, server)]
+    return [
+        _end(library, client, version, secrets, is_server=False),
+        _end(library, server, version, secrets, is_server=True),
+    ]
 
 
 def _context(library: Library, version: int) -> int:
@@ -159,7 +164,7 @@ def _secrets(lines: list[str]) -> dict[str, bytes]:
     return secrets
 
 
-def _end(library: Library, ssl: int, version: int, secrets: dict[str, bytes]) -> End:
+def _end(library: Library, ssl: int, version: int, secrets: dict[str, bytes], *, is_server: bool) -> End:
     cipher = _new(library, "SSL_get_current_cipher", ssl)
     getter = "SSL_CIPHER_get_protocol_id" if "SSL_CIPHER_get_protocol_id" in library else "SSL_CIPHER_get_id"
     if library.call("SSL_version", ssl) & 0xFFFFFFFF != version:
@@ -172,5 +177,6 @@ def _end(library: Library, ssl: int, version: int, secrets: dict[str, bytes]) ->
         session=_new(library, "SSL_get_session", ssl),
         cipher=cipher,
         cipher_id=library.call(getter, cipher) & 0xFFFF,
+        is_server=is_server,
         secrets=secrets,
     )

@@ -28,6 +28,7 @@ VALUES = {
     "master_key": 48,
     "master_key_length": 1,
     "client_random": 32,
+    "server": 4,
     "cipher": 8,
     "cipher_id": 2,
     "early_secret": 0,

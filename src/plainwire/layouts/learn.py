@@ -116,8 +116,8 @@ def learn(files: LibraryFiles, options: LearnOptions = LearnOptions(), *, pid: i
         values=values,
         notes=tuple(notes),
     )
-    if options.use_cache and complete:
-        cache.save(layout)
+    if options.use_cache and (complete or (pid is None and not options.run)):
+        cache.save(layout, by_getters=not complete)
     return layout
 
 

@@ -9,8 +9,8 @@ from .layout import MAX_STEPS, Layout
 
 # The fields of the structure, in its order. Each is a struct layout_path_t.
 FIELDS = (
-    "version", "rbio", "wbio", "bio_fd", "bio_type", "master_key", "master_key_length", "client_random", "cipher_id",
-    "early_secret", "handshake_secret", "handshake_traffic_hash", "client_app_traffic_secret",
+    "version", "rbio", "wbio", "bio_fd", "bio_type", "master_key", "master_key_length", "client_random", "server",
+    "cipher_id", "early_secret", "handshake_secret", "handshake_traffic_hash", "client_app_traffic_secret",
     "server_app_traffic_secret", "exporter_master_secret",
 )  # fmt: skip
 _PATH = struct.Struct(f"=H{MAX_STEPS}H")

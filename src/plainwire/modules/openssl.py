@@ -45,5 +45,10 @@ MODULE = Module(
             ),
             without="connections are known only where the program names its descriptor by SSL_set_fd",
         ),
+        KernelHook(
+            "ClientHello on its way",
+            (Way("cgroup", ("hello_sent", "hello_received")),),
+            without="the connections of programs with memory BIOs, such as Node and asyncio, stay unknown",
+        ),
     ),
 )

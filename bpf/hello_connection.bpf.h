@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Finds an SSL structure's connection by its client random: the socket on which the ClientHello with that random went, if
+ * the process holds it. Only that is proof, since a proxy that passes TLS on sends and receives the same hello.
+ */
+#ifndef PLAINWIRE_HELLO_CONNECTION_BPF_H
+#define PLAINWIRE_HELLO_CONNECTION_BPF_H
+
+#include "client_hellos.bpf.h"
+
+#define SLOTS 16
+#define MAX_DESCRIPTORS 65536
+#define NO_FD -1
+
+/* Which of SLOTS entries of a descriptor table is `file`; -1: none. Not inlined, so that it is verified once. */
+__attribute__((noinline)) int find_file(__u64 slots, __u64 file)
+{
+	__u64 files[SLOTS];
+	int found = -1;
+
+	if (bpf_probe_read_kernel(files, sizeof(files), (void *)slots))
+		return -1;
+	for (int i = 0; i < SLOTS; i++)
+		if (files[i] == file)
+			found = i;
+	return found;
+}
+
+/* The current process's descriptor of a file; NO_FD where it has none. */
+__attribute__((noinline)) int find_descriptor(__u64 file)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	__u64 slots = (__u64)BPF_CORE_READ(table, fd);
+	__u32 count = BPF_CORE_READ(table, max_fds); /* a multiple of BITS_PER_LONG (fs/file.c) */
+
+	if (!file)
+		return NO_FD;
+	for (__u32 first = 0; first < MAX_DESCRIPTORS; first += SLOTS) {
+		int at;
+
+		if (first >= count)
+			break;
+		at = find_file(slots + first * sizeof(file), file);
+		if (at >= 0)
+			return first + at;
+	}
+	return NO_FD;
+}
+
+static __always_inline bool same_ends(const struct connection_t *one, const struct connection_t *other)
+{
+	const __u64 *left = (const __u64 *)one->saddr, *right = (const __u64 *)other->saddr;
+
+	return left[0] == right[0] && left[1] == right[1] && left[2] == right[2] && left[3] == right[3] &&
+	       one->sport == other->sport && one->dport == other->dport && one->family == other->family;
+}
+
+/*
+ * Look one end's socket up. Gives CONNECTION_BY_CLIENT_RANDOM, and puts it and its descriptor into `state`, where the
+ * process holds it; else why not.
+ */
+static __always_inline __u16 find_hello_socket(const struct client_hello_key_t *key, struct ssl_state_t *state)
+{
+	struct connection_t *seen = bpf_map_lookup_elem(&client_hellos, key);
+	struct connection_t now = {.way = state->connection.way};
+	struct sock *sock;
+	__s32 fd;
+
+	if (!seen)
+		return CONNECTION_HELLO_UNSEEN;
+	sock = (struct sock *)seen->sock;
+	/* Read again: an accepted socket had no file before accept(), and the address may be another socket's by now. */
+	if (!read_socket(sock, &now) || !same_ends(&now, seen))
+		return CONNECTION_NOT_HELD;
+	fd = find_descriptor((__u64)BPF_CORE_READ(sock, sk_socket, file));
+	if (fd == NO_FD)
+		return CONNECTION_NOT_HELD;
+	state->connection = now;
+	state->fd = fd;
+	return CONNECTION_BY_CLIENT_RANDOM;
+}
+
+/*
+ * Learn an SSL structure's connection by its client random, or why it can't be learned. Not inlined, so that it is verified
+ * once. Where the build's SSL_is_server tells no role, a process that holds both ends leaves it open which one this is.
+ */
+__attribute__((noinline)) int learn_by_hello(struct ssl_state_t *state, __u64 ssl, __u32 library)
+{
+	struct library_layout_t *layout = bpf_map_lookup_elem(&library_layouts, &library);
+	struct client_hello_key_t key = {};
+	__u16 way, other;
+	__u32 server;
+
+	if (!state)
+		return 0;
+	if (!layout || !read_by_layout(key.random, sizeof(key.random), ssl, &layout->client_random)) {
+		if (state->connection.way == CONNECTION_UNKNOWN)
+			state->connection.way = CONNECTION_LAYOUT_UNKNOWN;
+		return 0;
+	}
+	state->hello_sought = 1;
+	if (read_by_layout(&server, sizeof(server), ssl, &layout->server)) {
+		key.received = server != 0;
+		way = find_hello_socket(&key, state);
+	} else {
+		way = find_hello_socket(&key, state);
+		key.received = 1;
+		other = find_hello_socket(&key, state);
+		if (way == CONNECTION_BY_CLIENT_RANDOM && other == CONNECTION_BY_CLIENT_RANDOM)
+			way = CONNECTION_AMBIGUOUS;
+		else if (way == CONNECTION_HELLO_UNSEEN || other == CONNECTION_BY_CLIENT_RANDOM)
+			way = other;
+	}
+	if (state->connection.way != CONNECTION_AMBIGUOUS || way == CONNECTION_BY_CLIENT_RANDOM)
+		state->connection.way = way;
+	return 0;
+}
+
+#endif
