@@ -9,7 +9,17 @@ import pytest
 
 from tests.conftest import RunPlainwire
 from tests.support.certificate import Certificate
-from tests.support.connections import Said, check_all, ends_of, net_namespace, peers, read_said, run_peers
+from tests.support.connections import (
+    Said,
+    check_all,
+    check_openings_and_ends,
+    ends_of,
+    net_namespace,
+    peers,
+    read_said,
+    run_peers,
+    wait_for_ends,
+)
 
 pytestmark = pytest.mark.bpf
 
@@ -18,21 +28,33 @@ pytestmark = pytest.mark.bpf
 def test_family(run_plainwire: RunPlainwire, certificate: Certificate, tmp_path: Path, family: str, name: str) -> None:
     capture = run_plainwire("--json")
     said = run_peers(certificate, tmp_path, family, 8)
+    if family != "unix":
+        wait_for_ends(capture, 16, said.pid)
     capture.stop()
     events = check_all(capture.events(), said)
     assert {event["connection"]["family"] for event in events} == {name}
     assert {event["connection"]["net_namespace"] for event in events} == {net_namespace()}
-    assert len({event["connection"]["id"] for event in events}) == 2 * 8  # each end has its own
+    numbers = {event["connection"]["id"] for event in events}
+    assert len(numbers) == 2 * 8  # each end has its own
+    if family == "unix":
+        own = [event["kind"] for event in capture.events() if event.get("pid") == said.pid]
+        assert set(own) == {"data"}  # connect and close are of TCP
+    else:
+        opened = check_openings_and_ends(capture.events(), said.pid)
+        assert opened.keys() == numbers
+        assert sorted(event["direction"] for event in opened.values()) == ["accept"] * 8 + ["connect"] * 8
 
 
 def test_a_thousand_in_a_churn(run_plainwire: RunPlainwire, certificate: Certificate, tmp_path: Path) -> None:
     """Descriptors and SSL structures are used again and again: none is taken for the one before it."""
     capture = run_plainwire("--json")
     said = run_peers(certificate, tmp_path, "ipv4", 1000, threads=8)
+    wait_for_ends(capture, 2000, said.pid)
     capture.stop()
     events = check_all(capture.events(), said)
     ends = {(event["connection"]["id"], ends_of(event)) for event in events}
     assert len({number for number, _ in ends}) == len(ends), "a number stands for one connection"
+    assert check_openings_and_ends(capture.events(), said.pid).keys() == {number for number, _ in ends}
 
 
 def test_opened_before_the_capture(run_plainwire: RunPlainwire, certificate: Certificate, tmp_path: Path) -> None:
@@ -50,3 +72,7 @@ def test_opened_before_the_capture(run_plainwire: RunPlainwire, certificate: Cer
     # The server waited in a read already, whose entry nobody saw.
     events = check_all(capture.events(), Said(said.pid, later), unseen={("client 0.1", "read")})
     assert {event["connection"]["way"] for event in events} <= {"thread", "bio"}
+    assert {event["connection"]["opened"] for event in events} == {None}
+    ended = [event for event in capture.events("close") if event["pid"] == said.pid]
+    assert {ends_of(event) for event in ended} == {ends_of(event) for event in events}
+    assert {(event["direction"], event["duration_ns"]) for event in ended} == {(None, None)}

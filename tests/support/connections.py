@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.plainwire import Capture
+from tests.support.processes import wait_until
+
 Ends = tuple[Any, Any]  # the addresses of this end and of the other one, each (address, port)
 
 
@@ -73,3 +76,38 @@ def run_peers(certificate: Any, folder: Path, family: str, connections: int, thr
     command = peers(certificate, report, family, connections, threads)
     subprocess.run(command, check=True, timeout=120, stdout=subprocess.DEVNULL)
     return read_said(report)
+
+
+def wait_for_ends(capture: Capture, count: int, *pids: int) -> None:
+    """Until so many connections of the processes were told to be closed: a server may close its end late."""
+    wait_until(
+        lambda: sum(event["pid"] in pids for event in capture.events("close")) >= count,
+        f"{count} connections to end",
+        20,
+    )
+
+
+def check_openings_and_ends(events: list[dict[str, Any]], *pids: int) -> dict[int, dict[str, Any]]:
+    """Each connection that the processes' data name has one `connect` before them and one `close` after them.
+
+    Both have the same number and ends, and the totals are those of the data. Returns the connect events by number.
+    """
+    events = [event for event in events if event.get("pid") in pids and event["kind"] in ("connect", "data", "close")]
+    by_number: dict[int, list[dict[str, Any]]] = {}
+    for event in events:
+        by_number.setdefault(event["connection"]["id"], []).append(event)
+    for told in by_number.values():
+        kinds = [event["kind"] for event in told]
+        assert kinds == ["connect", *["data"] * (len(told) - 2), "close"], kinds
+        opened, closed, data = told[0], told[-1], told[1:-1]
+        assert len({ends_of(event) for event in told}) == 1
+        assert {event["connection"]["opened"] for event in told} == {opened["time"]}
+        assert closed["connection"]["closed"] == closed["time"] > opened["time"]
+        assert opened["timestamp_ns"] < data[0]["timestamp_ns"] < closed["timestamp_ns"]
+        assert closed["duration_ns"] == closed["timestamp_ns"] - opened["timestamp_ns"]
+        assert closed["direction"] == opened["direction"]
+        for direction, total in (("read", "read_bytes"), ("write", "written_bytes")):
+            assert closed[total] == sum(event["length"] for event in data if event["direction"] == direction)
+        assert closed["tcp_received_bytes"] > closed["read_bytes"]
+        assert closed["tcp_sent_bytes"] > closed["written_bytes"]
+    return {number: told[0] for number, told in by_number.items()}
