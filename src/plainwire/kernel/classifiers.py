@@ -25,7 +25,7 @@ _BPF_TC_INGRESS, _BPF_TC_EGRESS = 1, 2
 _NO_INTERFACE: Final = 0x7FFFFFFF
 # Of our filters, so that a later capture knows them again; the first to be asked.
 _PRIORITY: Final = 1
-_NAME: Final = "_cls_func"
+_NAMES: Final = frozenset({"egress_cls_func", "ingress_cls_fun"})  # the kernel keeps 15 bytes of a program's name
 
 
 @functools.cache
@@ -72,7 +72,8 @@ class FilterLink:
 def remove_leftovers(ifindex: int) -> None:
     """Remove the filters of captures that were killed."""
     for found in list_filters(ifindex):
-        if found.priority == _PRIORITY and found.name.endswith(_NAME) and not Path(f"/proc/{found.handle}").exists():
+        name = found.name.partition(":")[0]  # libbpf adds the program's number
+        if found.priority == _PRIORITY and name in _NAMES and not Path(f"/proc/{found.handle}").exists():
             with suppress(KernelError):
                 _detach(ifindex, found.egress, found.handle)
 
