@@ -8,6 +8,7 @@ import select
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from plainwire import __version__
@@ -120,13 +121,19 @@ class Session:
             keys=self._keys,
             warn=self._warn,
         )
+        with ThreadPoolExecutor(max_workers=1) as beside:  # most of the time is the kernel's verifier's
+            following = beside.submit(self._engine.follow_connections)
+            self._attach(pids)
+            for lack in following.result():
+                self._warn(lack)
+
+    def _attach(self, pids: tuple[int, ...]) -> None:
+        options = self.options
         if options.modules or options.hooks != "auto":
             # What was asked for must be there. All else is loaded when a file needs it, or beside the capture.
             for module in self.modules:
                 for lack in self._engine.prepare(module):
                     self._warn(lack)
-        for lack in self._engine.follow_connections():
-            self._warn(lack)
         self._engine.watch_processes()
         if options.interfaces:
             self.packets = PacketRecords(self._engine, options, self._warn)
