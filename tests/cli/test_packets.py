@@ -15,18 +15,11 @@ from tests.support.namespaces import Host, two_hosts
 from tests.support.plainwire import COMMAND, plainwire
 from tests.support.processes import wait_until
 from tests.support.servers import Server
+from tests.support.tshark import tshark
 
 pytestmark = pytest.mark.bpf
 
 BODY = b"what nobody on the wire may read"
-
-
-def tshark(path: Path, display_filter: str, *fields: str) -> list[list[str]]:
-    """One row a packet, one column a field."""
-    arguments = [argument for field in fields for argument in ("-e", field)]
-    command = ["tshark", "-n", "-r", str(path), "-Y", display_filter, "-T", "fields", *arguments]
-    finished = subprocess.run(command, capture_output=True, text=True, check=True)
-    return [line.split("\t") for line in finished.stdout.splitlines()]
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
