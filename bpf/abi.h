@@ -19,5 +19,6 @@
 #include "abi/gotls.h"
 #include "abi/processes.h"
 #include "abi/packets.h"
+#include "abi/shells.h"
 
 #endif

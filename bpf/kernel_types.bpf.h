@@ -172,6 +172,7 @@ struct task_struct {
 	struct nsproxy *nsproxy;
 	struct files_struct *files;
 	struct cred *cred;
+	int exit_code;
 	char comm[16];
 };
 

@@ -19,6 +19,7 @@ enum event_kind {
 	EVENT_GO_SECRET = 17,
 	EVENT_PACKET = 32,
 	EVENT_SOCKET_OWNER = 33,
+	EVENT_SHELL_COMMAND = 48,
 };
 
 #endif

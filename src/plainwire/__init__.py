@@ -10,7 +10,7 @@ from plainwire.errors import PlainwireError
 if TYPE_CHECKING:
     from plainwire.capture.api import Capture
     from plainwire.capture.options import CaptureOptions
-    from plainwire.events import AnyEvent, CloseEvent, ConnectEvent, DataEvent, LossEvent, StatsEvent
+    from plainwire.events import AnyEvent, CloseEvent, CommandEvent, ConnectEvent, DataEvent, LossEvent, StatsEvent
 
 __version__ = "0.1.0"
 
@@ -19,6 +19,7 @@ __all__ = [
     "Capture",
     "CaptureOptions",
     "CloseEvent",
+    "CommandEvent",
     "ConnectEvent",
     "DataEvent",
     "LossEvent",

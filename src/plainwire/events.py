@@ -210,6 +210,29 @@ class InterfaceEvent(Event, tag="interface", gc=False):
     lost: int
 
 
+class CommandEvent(Event, tag="command", gc=False):
+    """A command that a user entered in a shell, all its lines.
+
+    `time` is when its first line was entered, duration_ns how long it took until the shell asked for the next command
+    or ended. return_code: what `$?` was then, or the shell's exit status; None where it still ran at the end of the
+    capture, or the shell has become another program (`exec`). truncated: some of its text is missing.
+    """
+
+    KIND: ClassVar[str] = "command"
+
+    module: str
+    pid: int
+    uid: int
+    comm: str
+    exe: str | None
+    cmdline: list[str] | None
+    library: str | None
+    command: str
+    return_code: int | None
+    duration_ns: int | None
+    truncated: bool
+
+
 class LossEvent(Event, tag="loss", gc=False):
     """Something did not reach the output.
 
@@ -240,8 +263,19 @@ class StatsEvent(Event, tag="stats", gc=False):
     secrets_verified: int  # given alike by both ways (--verify-keys)
     packets: int
     packets_unattributed: int  # of these: the process is not known
+    commands: int
     losses: dict[str, int]
     complete: bool  # False: the recording was cut short
 
 
-AnyEvent = DataEvent | ConnectEvent | CloseEvent | SecretEvent | PacketEvent | InterfaceEvent | LossEvent | StatsEvent
+AnyEvent = (
+    DataEvent
+    | ConnectEvent
+    | CloseEvent
+    | SecretEvent
+    | PacketEvent
+    | InterfaceEvent
+    | CommandEvent
+    | LossEvent
+    | StatsEvent
+)

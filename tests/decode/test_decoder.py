@@ -301,6 +301,7 @@ def test_stats_of_a_whole_capture() -> None:
         secrets_verified=0,
         packets=0,
         packets_unattributed=0,
+        commands=0,
         losses={"gap": 2},
         complete=True,
     )

@@ -109,6 +109,7 @@ def stats_event(**changes: Any) -> StatsEvent:
         "secrets_verified": 0,
         "packets": 0,
         "packets_unattributed": 0,
+        "commands": 0,
         "losses": {},
         "complete": True,
     }

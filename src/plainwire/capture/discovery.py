@@ -22,6 +22,7 @@ from plainwire.errors import InputError, PlainwireError
 from plainwire.inspect import process
 from plainwire.inspect.elf import ElfFile
 from plainwire.inspect.loader_cache import cached_libraries
+from plainwire.inspect.shell_program import identify_shell, login_shells
 from plainwire.inspect.tls_library import identify
 from plainwire.kernel.engine import Engine
 from plainwire.layouts.gotls import is_go_program, read_go_tls
@@ -73,6 +74,7 @@ class Discovery:
         self._learner = learner
         self._modules = tuple(modules)
         self._required = frozenset().union(*(module.required for module in self._modules))
+        self._shells = frozenset().union(*(module.implementations for module in self._modules if module.prompt_hooks))
         self._everywhere = everywhere
         self._data = data
         self._keys = keys
@@ -82,6 +84,7 @@ class Discovery:
         self._loaders: set[FileIdentity] = set()
         self._new: list[LibraryFacts] = []
         self._next_id = 1
+        self.shell_count = 0  # of the attached files, those that are shells
 
     def take_new(self) -> list[LibraryFacts]:
         """The files attached since the last call."""
@@ -94,11 +97,14 @@ class Discovery:
         return self._next_id - 1
 
     def attach_cached(self) -> None:
-        """Attach the TLS libraries that programs will find by the loader's cache, before anything maps them."""
+        """Attach what programs will map, before any does: TLS libraries by the loader's cache, and login shells."""
         for library in cached_libraries(lambda soname: "ssl" in soname or "tls" in soname):
             if library.machine == platform.machine():
                 with suppress(PlainwireError):
                     self.attach_path(Path(library.path), required=False)
+        for shell in login_shells() if self._shells else ():
+            with suppress(PlainwireError):
+                self.attach_path(shell, required=False)
 
     def attach_path(self, path: Path, *, required: bool = True, pid: int = 0) -> None:
         """Attach one file. required: InputError if no module can use it."""
@@ -119,6 +125,9 @@ class Discovery:
                 raise InputError(f"{path}: is of {elf.bits}-bit {elf.machine}: {only}")
             if is_go_program(elf):
                 read_go_tls(elf)  # raises for a program that can't be captured, and says why
+            shell = identify_shell(elf)
+            if shell is not None and shell.name not in self._shells:
+                raise InputError(f"{path}: commands entered in {shell.name} are captured with --module {shell.name}")
         hooks = [hook.function for module in self._modules for hook in module.go_hooks]
         names = ", ".join(sorted({*self._required, *hooks}))
         raise InputError(f"{path}: defines none of the functions that can be captured ({names})")
@@ -182,12 +191,15 @@ class Discovery:
             self._learner.learn(module.name, self._next_id, open_files)
             self._new.append(LibraryFacts(self._next_id, module.name, path, findings.build_id))
             self._next_id += 1
+            self.shell_count += bool(module.prompt_hooks)
         return bool(findings.placements) or any(keys.found for keys in findings.keys.values())
 
     def _look(self, elf: ElfFile, identity: FileIdentity, open_files: OpenFiles, pid: int) -> Findings:
         loader = elf.exported([_LOADER_FUNCTION]).get(_LOADER_FUNCTION)
         variable = elf.exported_variable(_LOADER_VARIABLE) if loader else None
         library = identify(elf)
+        shell = identify_shell(elf) if self._shells else None
+        names = {library and library.implementation, shell and shell.name}
         placements: dict[str, Placements] = {}
         keys: dict[str, KeyPlan] = {}
         for module in self._modules:
@@ -195,7 +207,7 @@ class Discovery:
                 plan = self._keys.plan(elf, identity, module, library, open_files, old_process=pid != 0)
                 if plan is not None:
                     keys[module.name] = plan
-            if library is not None and library.implementation in module.implementations:
+            if names & module.implementations:
                 found = find_placements(module, elf, data=self._data, keys=self._keys is not None)
                 if found.placements:
                     placements[module.name] = found

@@ -18,18 +18,21 @@ from plainwire.events import SCHEMA
 from plainwire.inspect import process
 from plainwire.inspect.elf import ElfFile
 from plainwire.inspect.process import MappedFile, Process
+from plainwire.inspect.shell_program import Shell, identify_shell, shell_version
 from plainwire.inspect.tls_library import TlsLibrary, embedded, identify, version, version_library
 from plainwire.layouts.gotls import GoTls
 from plainwire.layouts.placements import Placements, find_placements
+from plainwire.layouts.shell_prompt import find_prompt
 from plainwire.modules import all_modules
 
-Probe = Literal["entry", "return", "body", "returns"]
+Probe = Literal["entry", "return", "body", "returns", "call", "line"]
 
 
 class Function(msgspec.Struct, frozen=True):
     """A function of a library that gets probes: its address as linked, and where that is in the file, in bytes.
 
-    Of a Go program these are the instruction behind the stack check ("body"); `returns` are the addresses of RETs.
+    Of a Go program these are the instruction behind the stack check ("body"); `returns` are the addresses of RETs. Of a
+    shell it is the one instruction that calls the function to read commands ("call"), and the next one ("line").
     """
 
     name: str
@@ -40,7 +43,7 @@ class Function(msgspec.Struct, frozen=True):
 
 
 class Library(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that holds a TLS implementation and that the process maps.
+    """A file that holds a TLS implementation, or a shell, and that the process maps.
 
     path: as the process sees it. module: what captures it; None when nothing does, and `reason` tells why.
     functions: what gets probes. absent: functions that the module would use too and that this build does not define.
@@ -131,6 +134,7 @@ class _Search:
 
     def run(self) -> tuple[list[Library], list[str]]:
         found: list[tuple[MappedFile, TlsLibrary]] = []
+        shells: list[tuple[MappedFile, Shell]] = []
         unreadable: list[str] = []
         for file in self._mapped:
             try:
@@ -139,12 +143,15 @@ class _Search:
                         self._by_soname[elf.soname] = file
                     library = identify(elf)
                     found += [(file, part) for part in ((library,) if library else embedded(elf))]
+                    shell = identify_shell(elf)
+                    shells += [(file, shell)] if shell else []
             except process.ProcessGoneError:
                 raise
             except InputError as error:
                 if "not an ELF file" not in str(error):  # fonts and archives are mapped as executable here and there
                     unreadable.append(str(error))
-        return [self._describe(file, library) for file, library in found], unreadable
+        described = [self._describe(file, library) for file, library in found]
+        return [*described, *(self._describe_shell(file, shell) for file, shell in shells)], unreadable
 
     @contextmanager
     def _open(self, file: MappedFile) -> Iterator[ElfFile]:
@@ -184,6 +191,27 @@ class _Search:
                 functions=_functions(found),
                 absent=found.absent if module else (),
                 notes=_notes(found.go) if found.go else (),
+            )
+
+    def _describe_shell(self, file: MappedFile, shell: Shell) -> Library:
+        functions: tuple[Function, ...] = ()
+        reason = None
+        with self._open(file) as elf:
+            try:
+                call = find_prompt(elf, shell).call
+                functions = (Function(shell.reads_by, call, elf.file_offset(call), ("call", "line")),)
+            except InputError as error:
+                reason = str(error)
+            return Library(
+                path=_readable(file.path),
+                deleted=file.deleted,
+                implementation=shell.name,
+                version=shell_version(elf, shell),
+                build_id=elf.build_id,
+                module=None if reason else shell.name,
+                reason=reason,
+                functions=functions,
+                notes=() if reason else ("a shell: commands entered in it are captured on request",),
             )
 
     def _version(self, elf: ElfFile, implementation: str) -> str | None:

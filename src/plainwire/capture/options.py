@@ -39,6 +39,7 @@ class OptionFields(TypedDict, total=False):
     data: bool
     keys_by: KeysBy | None
     verify_keys: bool
+    return_code: int | None
     interfaces: Iterable[str]
     packet_filter: str
     snaplen: int
@@ -50,12 +51,13 @@ class CaptureOptions:
 
     pids: these processes; follow: and the ones that they start from now on. uid: processes of this user.
     comms: processes of these names. libraries: only these files, whatever they are called. modules: names as
-    `plainwire maps` shows them; () means all. command: start it, and capture it and what it starts.
+    `plainwire maps` shows them; () means all but those of shells. command: start it, and capture it and what it starts.
     hooks: how to attach to places in the kernel that there are several ways for; "auto": the first that it accepts.
     buffer_size: bytes between kernel and userspace, a power of two. duration: seconds.
     data: capture plaintext. keys_by: capture the secrets of connections, by the library's own function for key
     logs, by the structures that hold them, or by what is better ("auto"). verify_keys: by both, and give only
     those that agree; a secret that only one way has given comes at the end.
+    return_code: of the commands entered in shells, only those that returned this; None or 128: all.
     interfaces: capture packets on these too; "any" is all. packet_filter: only those that match, in the syntax of
     pcap-filter(7). snaplen: bytes of each packet.
     connections: which connections have events of their own: those that carry captured data, all TCP connections of the
@@ -80,6 +82,7 @@ class CaptureOptions:
     data: bool = True
     keys_by: KeysBy | None = None
     verify_keys: bool = False
+    return_code: int | None = None
     interfaces: tuple[str, ...] = ()
     packet_filter: str = ""
     snaplen: int = DEFAULT_SNAPLEN

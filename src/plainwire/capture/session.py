@@ -79,6 +79,8 @@ class Session:
 
     def _start(self) -> None:
         options = self.options
+        if options.return_code is not None and not any(module.prompt_hooks for module in self.modules):
+            raise InputError("--return-code chooses among the commands of shells: add --module bash,zsh")
         if options.userspace_filter and self._follow:
             raise InputError("--userspace-filter can't follow a process's children: leave out --follow and COMMAND")
         for pid in options.pids:
@@ -102,6 +104,7 @@ class Session:
             keys=options.keys_by is not None,
             hooks=options.hooks,
             connections=options.connections,
+            return_code=options.return_code,
         )
         for pid in pids:
             self._engine.add_target(pid, self._target_flags())
@@ -170,8 +173,13 @@ class Session:
 
     @property
     def library_count(self) -> int:
-        """How many files are attached."""
-        return self._discovery.count
+        """How many files with TLS are attached."""
+        return self._discovery.count - self._discovery.shell_count
+
+    @property
+    def shell_count(self) -> int:
+        """How many shells, as files, are attached."""
+        return self._discovery.shell_count
 
     def stop(self) -> None:
         """End `records()` after what has been captured by now. Safe in a signal handler."""
@@ -204,6 +212,7 @@ class Session:
         while more:
             samples, more = self._engine.data.drain(final=True)
             yield from self._samples(samples)
+        yield from self._samples(self._engine.unfinished_commands())
         if self.packets:
             yield from self.packets.finish()
         yield from self._losses()
@@ -346,4 +355,5 @@ def _chosen_modules(names: tuple[str, ...]) -> tuple[Module, ...]:
     for name in names:
         if name not in modules:
             raise InputError(f"no module {name}; there are: {', '.join(modules)}")
-    return tuple(modules[name] for name in names or modules)
+    default = [name for name, module in modules.items() if not module.on_request]
+    return tuple(modules[name] for name in dict.fromkeys(names) or default)

@@ -14,6 +14,7 @@ from plainwire.events import StatsEvent
 from plainwire.inspect import process
 from plainwire.outputs import OutputSet, style_for, summary
 from plainwire.outputs.clean import clean_name
+from plainwire.outputs.words import counted
 
 _STDOUT, _STDERR = 1, 2
 # Asked to end, plainwire does so within 2 s; the command that it started gets the larger part of them.
@@ -45,7 +46,12 @@ class LiveRun:
     def _announce(self) -> None:
         files = self._session.library_count
         where = f"{files} TLS librar{'y' if files == 1 else 'ies'}"
-        if files == 0:
+        shells = self._session.shell_count
+        if shells and not files:
+            where = counted(shells, "shell")
+        elif shells:
+            where += f", {counted(shells, 'shell')}"
+        elif files == 0:
             where = "no TLS library yet; waiting for a process that loads one"
         if self._session.packets:
             where += f"; packets of {', '.join(self._session.packets.interface_names) or 'no interface yet'}"
@@ -73,7 +79,7 @@ class LiveRun:
             return
         if stats:
             say(summary(stats, style_for(_STDERR)), prefix=False)
-            if stats.events == 0 and stats.secrets == 0 and not self._session.packets:
+            if stats.events == stats.secrets == stats.commands == 0 and not self._session.packets:
                 self._explain_nothing()
 
     def _explain_nothing(self) -> None:
@@ -84,8 +90,12 @@ class LiveRun:
             except PlainwireError as error:
                 say(f"nothing of {pid}: {error}")
                 continue
+            used = {module.name for module in self._session.modules}
+            served = {library.module for library in found.libraries if library.module}
             if not found.capturable:
                 reason = found.reason
+            elif not served & used:
+                reason = f"what it has is captured with --module {','.join(sorted(served))}"
             elif found.children and not options.follow:
                 reason = (
                     "it made no TLS call meanwhile; its children are processes of their own: try --follow or theirs"

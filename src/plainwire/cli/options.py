@@ -32,3 +32,12 @@ class BufferSize(Size):
         if size < 4096 or size & (size - 1) or size > 2 << 30:
             self.fail(f"{value!r} must be a power of two from 4K to 2G", param, ctx)
         return size
+
+
+class Names(click.ParamType[list[str]]):
+    """Words between commas."""
+
+    name = "names"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+        return [word.strip() for word in str(value).split(",") if word.strip()]

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 
 from plainwire.decode import abi
 from plainwire.decode.btf import Btf
+from plainwire.decode.commands import KINDS as COMMAND_KINDS
+from plainwire.decode.commands import CommandDecoder
 from plainwire.decode.connections import KINDS as CONNECTION_KINDS
 from plainwire.decode.connections import ConnectionDecoder
 from plainwire.decode.context import Context
@@ -52,6 +54,7 @@ class Decoder:
         self._packets = PacketDecoder(self._context)
         self._secrets = SecretDecoder(self._context)
         self._connections = ConnectionDecoder(self._context)
+        self._commands = CommandDecoder(self._context)
         self._kinds: dict[int, str] = {}
         self._byteorder = "<"
         self._counters: dict[str, int] = {}
@@ -59,6 +62,7 @@ class Decoder:
         self._sample_readers: dict[str, Callable[[str, bytes], list[AnyEvent]]] = {
             **dict.fromkeys(SECRET_KINDS, self._secrets.read),
             **dict.fromkeys(CONNECTION_KINDS, self._connections.read),
+            **dict.fromkeys(COMMAND_KINDS, self._commands.read),
         }
         self._handlers: dict[type, Callable[..., Sequence[AnyEvent]]] = {
             Samples: self._samples,
@@ -103,7 +107,7 @@ class Decoder:
         self._byteorder = btf.byteorder
         if btf.struct("ssl_data_event_t"):
             self._context.default_library = (record.module, None)
-        for decoder in (self._data, self._secrets, self._connections, self._packets):
+        for decoder in (self._data, self._secrets, self._connections, self._packets, self._commands):
             decoder.add_layout(btf)
         return []
 
@@ -171,7 +175,9 @@ class Decoder:
     def _stats(self, timestamp_ns: int, *, complete: bool) -> list[AnyEvent]:
         self._done = True
         context = self._context
+        running = self._commands.finish()
         return [
+            *running,
             *self._secrets.finish(),
             *self._packets.finish(timestamp_ns),
             StatsEvent(
@@ -186,6 +192,7 @@ class Decoder:
                 secrets_verified=self._secrets.confirmed,
                 packets=self._packets.count,
                 packets_unattributed=self._packets.unattributed,
+                commands=self._commands.count,
                 losses=dict(context.losses),
                 complete=complete,
             ),

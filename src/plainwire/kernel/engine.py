@@ -36,11 +36,14 @@ _COOKIE_HALF = 0xFFFFFFFF
 
 _LAYOUTS_MAP = "library_layouts"
 _EXCLUDED_MAP = "excluded_pids"
+_PARTS_MAP = "shell_parts"
 
 # enum target_flag of bpf/abi.h
 TARGET_PROCESS = 1
 TARGET_FOLLOW = 2
 TARGET_STOP = 4
+
+_ANY_RETURN_CODE = 128  # bpf/abi/shells.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +82,12 @@ class Engine:
         keys: bool = False,
         hooks: HookChoice = "auto",
         connections: Told = "captured",
+        return_code: int | None = None,
     ) -> None:
         """buffer_size: bytes for the modules' events, a power of two. Raises KernelError where the kernel refuses.
 
         data: load what captures plaintext. keys: load what captures secrets. hooks: how to attach to the kernel.
-        connections: which are told.
+        connections: which are told. return_code: of shells' commands, only those that return it.
         """
         ring = transport == "ring" or (transport == "auto" and has_ring_buffer())
         self.multi = has_uprobe_multi()
@@ -93,7 +97,13 @@ class Engine:
         self._choice = hooks
         self._hooks = KernelHooks(hooks)
         self._filters_processes = not filters.in_userspace and filters != Filters()
-        self._constants = {**filters.constants(), **constants(connections), "use_ring": int(ring)}
+        self._return_code = _ANY_RETURN_CODE if return_code is None else return_code
+        self._constants = {
+            **filters.constants(),
+            **constants(connections),
+            "use_ring": int(ring),
+            "target_errno": self._return_code,
+        }
         self._process_object = self._load(PROCESS_OBJECT, self.processes, share=False)
         self._target_pids = self._process_object.map("target_pids")
         self._target_comms = self._process_object.map("target_comms")
@@ -267,6 +277,17 @@ class Engine:
     def set_layout(self, module: str, cookie: int, layout: Layout) -> None:
         """Tell where values stand in the structures of an attached file."""
         self._modules[module].get().map(_LAYOUTS_MAP).update(struct.pack("=I", cookie), pack_layout(layout))
+
+    def unfinished_commands(self) -> list[bytes]:
+        """Samples of the commands that run in shells now, part by part; none where return codes choose: it has none."""
+        loaded = [each.get() for each in self._modules.values() if each.is_loaded]
+        maps = [
+            opened.map(_PARTS_MAP)
+            for opened in loaded
+            if opened.has_map(_PARTS_MAP) and self._return_code == _ANY_RETURN_CODE
+        ]
+        parts = {struct.unpack("=II", key): table.lookup(key) for table in maps for key in list(table.keys())}
+        return [sample for _, sample in sorted(parts.items()) if sample is not None]
 
     def add_target(self, pid: int, flags: int) -> None:
         """Capture this process too. flags: TARGET_*."""

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from plainwire.errors import InputError
 from plainwire.inspect.elf import ElfFile
+from plainwire.inspect.shell_program import identify_shell
 from plainwire.layouts.gotls import GoTls, read_go_tls
+from plainwire.layouts.shell_prompt import find_prompt
 from plainwire.modules import GoHook, Module
 
 _MAX_GO_SOCKET_ITABS = 4  # bpf/abi.h, like struct go_layout_t
@@ -50,6 +52,8 @@ def find_placements(module: Module, elf: ElfFile, *, data: bool = True, keys: bo
         return _in_go_program(module, elf, {"data"} if not keys else {"keys"} if not data else {"data", "keys"})
     if not data:
         return Placements(())
+    if module.prompt_hooks:
+        return _in_shell(module, elf)
     symbols = elf.symbols([hook.function for hook in module.hooks])
     absent = tuple(hook.function for hook in module.hooks if hook.function not in symbols)
     if not module.required & symbols.keys():
@@ -63,6 +67,22 @@ def find_placements(module: Module, elf: ElfFile, *, data: bool = True, keys: bo
             if hook.on_return is not None:
                 found.append(Placement(hook.function, hook.on_return, address, offset, at_return=True))
     return Placements(tuple(found), absent)
+
+
+def _in_shell(module: Module, elf: ElfFile) -> Placements:
+    shell = identify_shell(elf)
+    if shell is None or shell.name not in module.implementations:
+        return Placements(())
+    prompt = find_prompt(elf, shell)
+    addresses = {"call": prompt.call, "line": prompt.line}
+    found = tuple(
+        Placement(shell.reads_by, hook.program, addresses[hook.at], elf.file_offset(addresses[hook.at]))
+        for hook in module.prompt_hooks
+    )
+    text_base = found[0].address - found[0].offset
+    # struct shell_layout_t of bpf/abi/shells.h
+    layout = struct.pack("=4Q", text_base, prompt.exit_status, prompt.current_prompt, prompt.first_prompt)
+    return Placements(found, layouts=(("shell_layouts", layout),))
 
 
 def _in_go_program(module: Module, elf: ElfFile, wanted: Set[str]) -> Placements:

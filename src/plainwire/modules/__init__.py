@@ -35,6 +35,14 @@ class GoHook:
     gives: Literal["data", "keys"] = "data"
 
 
+@dataclass(frozen=True, slots=True)
+class PromptHook:
+    """A program that runs where a shell asks for a command line ("call"), or where it has got one ("line")."""
+
+    at: Literal["call", "line"]
+    program: str
+
+
 HookFamily = Literal["tracepoint", "kprobe", "fentry", "cgroup", "iterator"]
 # What `--hooks` says: the first way that the kernel accepts, or those of one family alone.
 HookChoice = Literal["auto", "tracepoint", "kprobe", "fentry"]
@@ -74,10 +82,11 @@ class Module:
 
     bpf_object: bpf/NAME.bpf.c. key_object: the object that sends the secrets of connections, if it is one of its own;
     loaded when keys are wanted. implementations: the TLS implementations that it serves, by the names of
-    plainwire.inspect.tls_library. hooks: of functions with a C interface, found by symbols; required: those of
-    which a file must define at least one to be attached. go_hooks: instead, for Go programs. key_hooks: programs of
-    key_object that read secrets from the library's structures. shared_objects: are loaded once and serve every module;
-    their maps are told with this one's.
+    plainwire.inspect.tls_library, or the shells, by those of plainwire.inspect.shell_program. hooks: of functions with
+    a C interface, found by symbols; required: those of which a file must define at least one to be attached. go_hooks:
+    instead, for Go programs; prompt_hooks: instead, for shells. key_hooks: programs of key_object that read secrets
+    from the library's structures. shared_objects: are loaded once and serve every module; their maps are told with
+    this one's. on_request: used only where it is asked for by name.
     """
 
     name: str
@@ -87,10 +96,12 @@ class Module:
     hooks: tuple[Hook, ...] = ()
     required: frozenset[str] = frozenset()
     go_hooks: tuple[GoHook, ...] = ()
+    prompt_hooks: tuple[PromptHook, ...] = ()
     kernel_hooks: tuple[KernelHook, ...] = ()
     key_object: str | None = None
     key_hooks: tuple[Hook, ...] = ()
     shared_objects: tuple[str, ...] = ()
+    on_request: bool = False
 
     @property
     def sends_secrets(self) -> bool:

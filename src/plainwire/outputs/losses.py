@@ -42,6 +42,8 @@ def summary(stats: StatsEvent, style: Style = PLAIN) -> str:
     """What a capture saw and what it lost: a line, and one more per kind of loss. For stderr, without a last \\n."""
     amount = f"{counted(stats.events, 'event')}, {counted(stats.bytes, 'byte')}"
     origin = f"{counted(stats.processes, 'process')} on {counted(stats.connections, 'connection')}"
+    if stats.commands:
+        amount += f", {counted(stats.commands, 'command')}"
     if stats.secrets:
         amount += f", {counted(stats.secrets, 'secret')}"
     if stats.secrets_verified:

@@ -7,8 +7,8 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 
 from plainwire.decode.packet_batch import PacketBatch
-from plainwire.events import AnyEvent, CloseEvent, ConnectEvent, Connection, DataEvent, LossEvent
-from plainwire.outputs.clean import MARK, clean_name
+from plainwire.events import AnyEvent, CloseEvent, CommandEvent, ConnectEvent, Connection, DataEvent, LossEvent
+from plainwire.outputs.clean import MARK, clean_name, clean_text
 from plainwire.outputs.losses import loss_sentence
 from plainwire.outputs.style import Style
 from plainwire.outputs.words import counted
@@ -43,7 +43,7 @@ class TextFormat:
             return b""
         for event in events:
             # Others have outputs of their own: summary, key log, pcapng.
-            if not isinstance(event, DataEvent | LossEvent | ConnectEvent | CloseEvent):
+            if not isinstance(event, DataEvent | LossEvent | ConnectEvent | CloseEvent | CommandEvent):
                 continue
             if not event.time.startswith(self._date):
                 self._date = event.time[:10]
@@ -56,6 +56,8 @@ class TextFormat:
                 parts.append(self._opening(event))
             elif isinstance(event, CloseEvent):
                 parts.append(self._closing(event))
+            elif isinstance(event, CommandEvent):
+                parts.append(self._command(event))
             elif isinstance(event, LossEvent) and event.reason != "gap":  # a gap stands in the header after it
                 parts.append(self._loss(event))
         return b"".join(parts)
@@ -84,6 +86,18 @@ class TextFormat:
             f"{style.dim}{MARK} {time[11:26]}Z{style.reset}  {style.bold}{who}{style.reset}"
             f" {_ends(event.connection, arrow)}  {happened}{style.reset}\n"
         ).encode()
+
+    def _command(self, event: CommandEvent) -> bytes:
+        style = self._style
+        who = f"{style.bold}{clean_name(event.comm)}[{event.pid}]{style.reset} user {event.uid}"
+        if event.return_code is None:
+            outcome = "still running" if event.duration_ns is None else "became another program"
+        else:
+            outcome = f"{style.alarm if event.return_code else ''}returned {event.return_code}{style.reset}"
+        after = "" if event.duration_ns is None else f" after {event.duration_ns / 1e9:.3f} s"
+        cut = f"  {style.alarm}some of its text is missing{style.reset}" if event.truncated else ""
+        header = f"{style.dim}{MARK} {event.time[11:26]}Z{style.reset}  {who}  {outcome}{after}{cut}\n"
+        return f"{header}{clean_text(event.command, style)}\n".encode()
 
     def _add_header(self, parts: list[bytes], event: DataEvent) -> None:
         middle = self._middle(

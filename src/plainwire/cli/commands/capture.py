@@ -14,7 +14,7 @@ from plainwire.capture.options import DEFAULT_BUFFER_SIZE, DEFAULT_SNAPLEN, Capt
 from plainwire.cli.live import LiveRun
 from plainwire.cli.memory import keep_freed_memory
 from plainwire.cli.messages import say
-from plainwire.cli.options import BufferSize
+from plainwire.cli.options import BufferSize, Names
 from plainwire.cli.outputs import OUTPUT_OPTIONS, open_outputs, output_options
 from plainwire.errors import InputError
 
@@ -41,7 +41,20 @@ class ExpressionAndCommand(click.Command):
 @click.option(
     "--lib", "--elf", "libraries", type=PATH, multiple=True, metavar="PATH", help="Only this TLS library or Go program."
 )
-@click.option("--module", "modules", multiple=True, metavar="NAME", help="Only this module (see `plainwire maps`).")
+@click.option(
+    "--module",
+    "modules",
+    type=Names(),
+    multiple=True,
+    metavar="NAME,…",
+    help="Only these modules (see `plainwire maps`); bash and zsh capture the commands entered in shells.",
+)
+@click.option(
+    "--return-code",
+    type=click.IntRange(0, 255),
+    metavar="N",
+    help="Of shells' commands, those that returned N; 128: all.",
+)
 @output_options
 @click.option("--record", type=PATH, metavar="FILE", help="Also keep the raw events, for `plainwire read`.")
 @click.option(
@@ -105,6 +118,7 @@ def command(
         raise InputError("--verify-keys needs --keylog FILE or --pcapng FILE")
     if no_data and not (pcapng or keylog or record):
         raise InputError("--no-data leaves nothing to capture: add --keylog FILE or --pcapng FILE")
+    chosen["modules"] = [name for names in chosen["modules"] for name in names]
     chosen |= {"data": not no_data, "keys_by": keys_by if keylog or pcapng else None}
     outputs = open_outputs(**shown, owner=owner, snaplen=chosen["snaplen"], packet_filter=packet_filter)
     options = CaptureOptions(command=command, packet_filter=packet_filter, **chosen)

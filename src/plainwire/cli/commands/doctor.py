@@ -8,8 +8,10 @@ import sys
 import click
 import msgspec
 
+from plainwire.capture.login_shells import LoginShell, survey_login_shells
 from plainwire.kernel.hook_trials import HookResult, WayResult, ladders, try_ladder
 from plainwire.kernel.trials import TRIALS, Result, run
+from plainwire.outputs.clean import clean_name
 from plainwire.outputs.style import style_for
 
 CAPTURE_IMPOSSIBLE = 3
@@ -21,17 +23,21 @@ def command(as_json: bool) -> None:
     """Tell what this machine can do: each thing is tried. Exit status 3 when nothing can be captured."""
     results = [run(trial) for trial in TRIALS]
     hooks = [try_ladder(ladder) for ladder in ladders()]
+    shells = survey_login_shells()
     obstacles = [result for result in results if result.trial.required and result.status != "works"]
     if as_json:
-        sys.stdout.buffer.write(msgspec.json.encode(_as_object(results, hooks, possible=not obstacles)) + b"\n")
+        sys.stdout.buffer.write(msgspec.json.encode(_as_object(results, hooks, shells, possible=not obstacles)) + b"\n")
     else:
         _print(results)
         _print_hooks(hooks)
+        _print_shells(shells)
         _print_conclusion(obstacles)
     sys.exit(CAPTURE_IMPOSSIBLE if obstacles else 0)
 
 
-def _as_object(results: list[Result], hooks: list[HookResult], *, possible: bool) -> dict[str, object]:
+def _as_object(
+    results: list[Result], hooks: list[HookResult], shells: list[LoginShell], *, possible: bool
+) -> dict[str, object]:
     return {
         "kernel": platform.release(),
         "machine": platform.machine(),
@@ -65,6 +71,7 @@ def _as_object(results: list[Result], hooks: list[HookResult], *, possible: bool
             }
             for tried in hooks
         ],
+        "shells": shells,
     }
 
 
@@ -96,6 +103,18 @@ def _print_hooks(hooks: list[HookResult]) -> None:
                 print(f"             {'':{width}}  because: {result.reason}")
         if not any(result.used for result in tried.ways):
             print(f"             {'':{width}}  so: {tried.ladder.hook.without or 'nothing can be captured'}")
+
+
+def _print_shells(shells: list[LoginShell]) -> None:
+    if shells:
+        print("Login shells (/etc/shells); the commands entered in them are captured on request:")
+    for shell in shells:
+        path = clean_name(shell.path)
+        if shell.module:
+            name = f"{shell.module} {shell.version or ''}".rstrip()
+            print(f"  works    {path}  {clean_name(name)}, with --module {shell.module}")
+        else:
+            print(f"  missing  {path}  because: {clean_name(shell.reason or '')}")
 
 
 def _state(result: WayResult) -> str:

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from plainwire.capture.explain import Explanation, Library, explain
+from plainwire.modules import all_modules
 from plainwire.outputs.clean import clean_name, escape_json
 from plainwire.outputs.style import Style, style_for
 
@@ -41,7 +42,12 @@ def _lines(explanation: Explanation, style: Style) -> Iterator[str]:
         yield f"Not looked into: {clean_name(problem)}"
     yield ""
     if explanation.capturable:
-        yield f"To capture it: plainwire capture --pid {explanation.pid}"
+        modules = {library.module for library in explanation.libraries if library.module}
+        requested = sorted(name for name in modules if all_modules()[name].on_request)
+        if modules.difference(requested):
+            yield f"To capture it: plainwire capture --pid {explanation.pid}"
+        if requested:
+            yield f"To capture its commands: plainwire capture --pid {explanation.pid} --module {','.join(requested)}"
     else:
         yield f"{style.alarm}Nothing can be captured:{style.reset} {clean_name(explanation.reason or '')}."
         if explanation.children:

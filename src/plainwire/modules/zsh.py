@@ -1,0 +1,21 @@
+"""zsh: the commands that are entered in it, and what they return."""
+
+from __future__ import annotations
+
+from plainwire.modules import KernelHook, Module, PromptHook, Way
+
+MODULE = Module(
+    name="zsh",
+    purpose="commands entered in zsh, with their return codes",
+    bpf_object="zsh",
+    implementations=frozenset({"zsh"}),
+    prompt_hooks=(PromptHook("call", "probe_zsh_prompt"), PromptHook("line", "probe_zsh_line")),
+    kernel_hooks=(
+        KernelHook(
+            "end of a shell",
+            (Way("tracepoint", ("shell_ended", "shell_replaced")),),
+            without="the last command of a shell is told without its return code, when the capture ends",
+        ),
+    ),
+    on_request=True,
+)
