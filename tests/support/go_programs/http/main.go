@@ -1,7 +1,9 @@
 // net/http over TLS: HTTP/2 where both ends may.
 //
 //	http server ADDRESS CERTIFICATE KEY    answers each request with its body, reversed
-//	http client URL SIZE                   posts that many bytes and prints protocol and size of the answer
+//	http client URL SIZE [TLS [HTTP]]      posts that many bytes and prints protocol and size of the answer
+//
+// TLS: 1.2 for that version and no later one. HTTP: 1.1 for that version.
 package main
 
 import (
@@ -40,6 +42,12 @@ func main() {
 	size, err := strconv.Atoi(os.Args[3])
 	check(err)
 	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}
+	if len(os.Args) > 4 && os.Args[4] == "1.2" {
+		transport.TLSClientConfig.MaxVersion = tls.VersionTLS12
+	}
+	if len(os.Args) > 5 && os.Args[5] == "1.1" {
+		transport.ForceAttemptHTTP2 = false
+	}
 	client := &http.Client{Transport: transport}
 	body := bytes.Repeat([]byte("0123456789"), size/10)
 	response, err := client.Post(os.Args[2], "application/octet-stream", bytes.NewReader(body))
