@@ -14,6 +14,7 @@
 #include "abi/connections.h"
 #include "abi/ssl_data.h"
 #include "abi/ssl_calls.h"
+#include "abi/tls_state.h"
 #include "abi/layouts.h"
 #include "abi/secrets.h"
 #include "abi/gotls.h"

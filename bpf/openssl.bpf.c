@@ -17,6 +17,7 @@
 char LICENSE[] SEC("license") = "GPL";
 
 KEEP_IN_BTF(enum, ssl_data_event_type);
+KEEP_IN_BTF(struct, tls_state_event_t);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
@@ -74,8 +75,30 @@ static __always_inline bool is_tls_version(__u16 version)
 	return (version >= 0x0300 && version <= 0x0304) || (version >= 0xfefc && version <= 0xfeff);
 }
 
+static __always_inline void send_tls_state(struct pt_regs *ctx, struct active_ssl_buf *call, __u16 version,
+					   const struct layout_path_t *cipher_id)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct tls_state_event_t event = {
+		.kind = EVENT_TLS_STATE,
+		.library = call->library,
+		.timestamp_ns = bpf_ktime_get_ns(),
+		.pid = pid_tgid >> 32,
+		.tid = (__u32)pid_tgid,
+		.uid = (__u32)bpf_get_current_uid_gid(),
+		.version = version,
+		.ssl = call->ssl,
+	};
+
+	read_by_layout(&event.cipher_id, sizeof(event.cipher_id), call->ssl, cipher_id);
+	read_process_comm(event.comm);
+	if (emit(ctx, &tls_events, &event, sizeof(event)))
+		count_loss(LOSS_BUFFER_FULL, 1);
+}
+
 /* Learn what the SSL structure itself tells. It is read until it tells a version, then no more. */
-static __always_inline void learn_from_structure(struct ssl_state_t *state, struct active_ssl_buf *call)
+static __always_inline void learn_from_structure(struct pt_regs *ctx, struct ssl_state_t *state,
+						 struct active_ssl_buf *call)
 {
 	struct library_layout_t *layout = bpf_map_lookup_elem(&library_layouts, &call->library);
 	__u16 version;
@@ -84,6 +107,7 @@ static __always_inline void learn_from_structure(struct ssl_state_t *state, stru
 	    !is_tls_version(version))
 		return;
 	state->version = version;
+	send_tls_state(ctx, call, version, &layout->cipher_id);
 	read_by_layout(&state->bio_type, sizeof(state->bio_type), call->ssl, &layout->bio_type);
 	if (state->connection.way == CONNECTION_BY_SET_FD ||
 	    (state->bio_type != BIO_TYPE_SOCKET && state->bio_type != BIO_TYPE_DGRAM))
@@ -121,7 +145,7 @@ static __always_inline int send_call(struct pt_regs *ctx, struct active_ssl_buf 
 		return 0;
 	learn_connection(state, call);
 	if (!state->version)
-		learn_from_structure(state, call);
+		learn_from_structure(ctx, state, call);
 	if (!state->hello_sought && !is_known(state->connection.way))
 		learn_by_hello(state, call->ssl, call->library);
 	call->version = state->version;

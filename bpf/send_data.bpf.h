@@ -13,6 +13,8 @@
 #define MAX_EVENTS_A_CALL (MAX_CALL_SIZE / MAX_DATA_SIZE_OPENSSL)
 #define EVENT_HEADER_SIZE __builtin_offsetof(struct ssl_data_event_t, data)
 
+const volatile bool lengths_only = false; /* of every call; none of its bytes */
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__type(key, struct ssl_key_t);
@@ -82,7 +84,7 @@ static __always_inline int send_data(struct pt_regs *ctx, struct ssl_state_t *st
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	__u64 sendable = length < MAX_CALL_SIZE ? length : MAX_CALL_SIZE;
-	bool length_only = call->flags & SSL_DATA_LENGTH_ONLY;
+	bool length_only = lengths_only || call->flags & SSL_DATA_LENGTH_ONLY;
 	__u32 count = length_only ? 1 : (sendable + MAX_DATA_SIZE_OPENSSL - 1) / MAX_DATA_SIZE_OPENSSL;
 	struct ssl_data_event_t *event;
 	struct scratch scratch;
@@ -105,7 +107,7 @@ static __always_inline int send_data(struct pt_regs *ctx, struct ssl_state_t *st
 	event->ssl = call->ssl;
 	event->sequence = sequence;
 	event->call_length = length;
-	event->flags = call->flags;
+	event->flags = call->flags | (length_only ? SSL_DATA_LENGTH_ONLY : 0);
 	event->fd = call->fd;
 	event->version = call->version;
 	event->bio_type = call->bio_type;

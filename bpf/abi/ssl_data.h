@@ -16,8 +16,9 @@ enum ssl_data_event_type {
 };
 
 enum ssl_data_flag {
-	SSL_DATA_TRUNCATED = 1,	  /* the call had more bytes than MAX_CALL_SIZE */
-	SSL_DATA_LENGTH_ONLY = 2, /* SSL_sendfile: the bytes never were in the process's memory */
+	SSL_DATA_TRUNCATED = 1, /* the call had more bytes than MAX_CALL_SIZE */
+	SSL_DATA_LENGTH_ONLY =
+		2,		 /* the bytes are not sent: SSL_sendfile, whose never were in memory, or lengths_only */
 	SSL_DATA_UNREADABLE = 4, /* the bytes could not be read: data_len is 0, call_length tells how many there were */
 	SSL_DATA_EARLY = 8,	 /* TLS 1.3 early data (0-RTT) */
 };

@@ -10,7 +10,16 @@ from plainwire.errors import PlainwireError
 if TYPE_CHECKING:
     from plainwire.capture.api import Capture
     from plainwire.capture.options import CaptureOptions
-    from plainwire.events import AnyEvent, CloseEvent, CommandEvent, ConnectEvent, DataEvent, LossEvent, StatsEvent
+    from plainwire.events import (
+        AnyEvent,
+        CloseEvent,
+        CommandEvent,
+        ConnectEvent,
+        DataEvent,
+        LossEvent,
+        StatsEvent,
+        TlsEvent,
+    )
 
 __version__ = "0.1.0"
 
@@ -25,6 +34,7 @@ __all__ = [
     "LossEvent",
     "PlainwireError",
     "StatsEvent",
+    "TlsEvent",
 ]
 
 _HOMES = {"Capture": "plainwire.capture.api", "CaptureOptions": "plainwire.capture.options"}

@@ -153,6 +153,27 @@ class DataEvent(Event, tag="data", gc=False):
     data: bytes
 
 
+class TlsEvent(Event, tag="tls", gc=False):
+    """What the two ends of a connection have agreed on; once for each SSL structure, before the data of a call.
+
+    `ssl` and `pid` are those of the data events. `cipher`: the suite, as OpenSSL names it.
+    """
+
+    KIND: ClassVar[str] = "tls"
+
+    module: str
+    pid: int
+    tid: int
+    uid: int
+    comm: str
+    exe: str | None
+    cmdline: list[str] | None
+    library: str | None
+    ssl: int
+    tls_version: str | None
+    cipher: str | None
+
+
 class SecretEvent(Event, tag="secret", gc=False):
     """One line of a key log: a secret of a TLS connection, by which its packets can be decrypted.
 
@@ -272,6 +293,7 @@ AnyEvent = (
     DataEvent
     | ConnectEvent
     | CloseEvent
+    | TlsEvent
     | SecretEvent
     | PacketEvent
     | InterfaceEvent

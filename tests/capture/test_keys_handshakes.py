@@ -12,8 +12,9 @@ import pytest
 
 from tests.conftest import RunPlainwire
 from tests.support.certificate import Certificate
+from tests.support.interactive import Peer
 from tests.support.keylogs import TLS13_LABELS, labels, lines, randoms
-from tests.support.processes import end, free_port, is_listening, wait_until
+from tests.support.processes import free_port, is_listening, wait_until
 from tests.support.servers import openssl_server
 from tests.support.tls_program import PROGRAMS
 
@@ -75,41 +76,21 @@ def interactive_server(folder: Path, certificate: Certificate, *options: str) ->
     """`openssl s_server` that is told what to do on its standard input: its port, its key log, itself."""
     port, keys = free_port(), folder / "judge.keys"
     command = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-tls1_3", "-keylogfile", str(keys), *options]
-    peer = Peer([*command, "-cert", str(certificate.certificate), "-key", str(certificate.key)], folder / "server.told")
-    try:
+    command += ["-cert", str(certificate.certificate), "-key", str(certificate.key)]
+    with Peer(command, folder / "server.told") as peer:
         wait_until(lambda: is_listening(port), "s_server to listen")
         yield port, keys, peer
-    finally:
-        end(peer.process)
 
 
-class Peer:
-    """An end that does what lines on its standard input say; what it tells is in `told`."""
+def update_keys(peer: Peer, command: str) -> None:
+    """k or K. What else the peer reads together with it is lost, so wait for the answer, s_client's or s_server's."""
 
-    def __init__(self, command: list[str], told: Path) -> None:
-        self._told = told
-        with told.open("wb") as output:
-            self.process = subprocess.Popen(
-                ["stdbuf", "-o0", *command], stdin=subprocess.PIPE, stdout=output, stderr=output
-            )
+    def answers() -> int:
+        return peer.told.count("KEYUPDATE") + peer.told.count("SSL_do_handshake ->")
 
-    def say(self, line: str) -> None:
-        assert self.process.stdin
-        self.process.stdin.write(f"{line}\n".encode())
-        self.process.stdin.flush()
-
-    def update_keys(self, command: str) -> None:
-        """What else it reads together with the command is lost, so wait for the answer."""
-        answers = self._answers()
-        self.say(command)
-        wait_until(lambda: self._answers() > answers, "an update of the keys")
-
-    def _answers(self) -> int:
-        told = self._told.read_text(errors="replace")
-        return told.count("KEYUPDATE") + told.count("SSL_do_handshake ->")  # s_client's, s_server's
-
-    def wait_for(self, text: str) -> None:
-        wait_until(lambda: text in self._told.read_text(errors="replace"), repr(text))
+    before = answers()
+    peer.say(command)
+    wait_until(lambda: answers() > before, "an update of the keys")
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -120,7 +101,7 @@ def test_early_data_accepted_and_rejected(
     early.write_text("early")
     with interactive_server(tmp_path, certificate, "-early_data") as (port, judge, server):
         client = f"sleep 0.5 | openssl s_client -connect 127.0.0.1:{port} -tls1_3 -keylogfile {theirs}"
-        with run_plainwire(*by(way), "--keylog", tmp_path / "server's", "--pid", str(server.process.pid)):
+        with run_plainwire(*by(way), "--keylog", tmp_path / "server's", "--pid", str(server.pid)):
             # The server takes a ticket once: what is sent early with it again might be a replay.
             for number, arguments in enumerate(
                 [f"-sess_out {session}", *2 * [f"-sess_in {session} -early_data {early}"]]
@@ -152,24 +133,21 @@ def test_key_updates_of_both_ends(
     way, _, later = way.partition(", ")
     with interactive_server(tmp_path, certificate) as (port, judge, server):
         command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-keylogfile", str(theirs)]
-        common = (*by(way), "--keylog", ours, "--pid", str(server.process.pid))
+        common = (*by(way), "--keylog", ours, "--pid", str(server.pid))
         captures = [] if later else [run_plainwire(*common)]
-        client = Peer(command, tmp_path / "client.told")
-        try:
+        with Peer(command, tmp_path / "client.told") as client:
             client.wait_for("Verify return code")
             for turn in range(2):
                 for sender, receiver in ((client, server), (server, client)):
                     for update in ("k", "K"):
-                        sender.update_keys(update)
-                        text = f"turn {turn} {update} {sender.process.pid}"
+                        update_keys(sender, update)
+                        text = f"turn {turn} {update} {sender.pid}"
                         sender.say(text)
                         receiver.wait_for(text)
             captures = captures or [run_plainwire(*common)]
             client.say("at last")
             server.wait_for("at last")
             wait_until(lambda: len(lines(ours)) > 0, "the secrets")
-        finally:
-            end(client.process)
         captures[0].stop()
         judged = lines(judge)
     updated = {line for line in judged if line.split()[0].endswith("_N")}

@@ -37,6 +37,7 @@ class OptionFields(TypedDict, total=False):
     max_events: int | None
     userspace_filter: bool
     data: bool
+    payload: bool
     keys_by: KeysBy | None
     verify_keys: bool
     return_code: int | None
@@ -54,9 +55,10 @@ class CaptureOptions:
     `plainwire maps` shows them; () means all but those of shells. command: start it, and capture it and what it starts.
     hooks: how to attach to places in the kernel that there are several ways for; "auto": the first that it accepts.
     buffer_size: bytes between kernel and userspace, a power of two. duration: seconds.
-    data: capture plaintext. keys_by: capture the secrets of connections, by the library's own function for key
-    logs, by the structures that hold them, or by what is better ("auto"). verify_keys: by both, and give only
-    those that agree; a secret that only one way has given comes at the end.
+    data: capture what is read and written; payload: the bytes too, not their number alone.
+    keys_by: capture the secrets of connections, by the library's own function for key logs, by the structures that
+    hold them, or by what is better ("auto"). verify_keys: by both, and give only those that agree; a secret that only
+    one way has given comes at the end.
     return_code: of the commands entered in shells, only those that returned this; None or 128: all.
     interfaces: capture packets on these too; "any" is all. packet_filter: only those that match, in the syntax of
     pcap-filter(7). snaplen: bytes of each packet.
@@ -80,6 +82,7 @@ class CaptureOptions:
     max_events: int | None = None
     userspace_filter: bool = False
     data: bool = True
+    payload: bool = True
     keys_by: KeysBy | None = None
     verify_keys: bool = False
     return_code: int | None = None

@@ -105,6 +105,7 @@ class Session:
             hooks=options.hooks,
             connections=options.connections,
             return_code=options.return_code,
+            payload=options.payload,
         )
         for pid in pids:
             self._engine.add_target(pid, self._target_flags())

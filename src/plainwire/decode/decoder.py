@@ -33,6 +33,8 @@ from plainwire.decode.records import (
 )
 from plainwire.decode.secret_events import SecretDecoder
 from plainwire.decode.secrets import KINDS as SECRET_KINDS
+from plainwire.decode.tls_states import KINDS as TLS_STATE_KINDS
+from plainwire.decode.tls_states import TlsStateDecoder
 from plainwire.events import AnyEvent, StatsEvent
 
 _KIND = {"<": struct.Struct("<I"), ">": struct.Struct(">I")}
@@ -55,6 +57,7 @@ class Decoder:
         self._secrets = SecretDecoder(self._context)
         self._connections = ConnectionDecoder(self._context)
         self._commands = CommandDecoder(self._context)
+        self._tls_states = TlsStateDecoder(self._context)
         self._kinds: dict[int, str] = {}
         self._byteorder = "<"
         self._counters: dict[str, int] = {}
@@ -63,6 +66,7 @@ class Decoder:
             **dict.fromkeys(SECRET_KINDS, self._secrets.read),
             **dict.fromkeys(CONNECTION_KINDS, self._connections.read),
             **dict.fromkeys(COMMAND_KINDS, self._commands.read),
+            **dict.fromkeys(TLS_STATE_KINDS, self._tls_states.read),
         }
         self._handlers: dict[type, Callable[..., Sequence[AnyEvent]]] = {
             Samples: self._samples,
@@ -107,7 +111,7 @@ class Decoder:
         self._byteorder = btf.byteorder
         if btf.struct("ssl_data_event_t"):
             self._context.default_library = (record.module, None)
-        for decoder in (self._data, self._secrets, self._connections, self._packets, self._commands):
+        for decoder in (self._data, self._secrets, self._connections, self._tls_states, self._packets, self._commands):
             decoder.add_layout(btf)
         return []
 

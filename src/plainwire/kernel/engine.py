@@ -83,11 +83,13 @@ class Engine:
         hooks: HookChoice = "auto",
         connections: Told = "captured",
         return_code: int | None = None,
+        payload: bool = True,
     ) -> None:
         """buffer_size: bytes for the modules' events, a power of two. Raises KernelError where the kernel refuses.
 
         data: load what captures plaintext. keys: load what captures secrets. hooks: how to attach to the kernel.
-        connections: which are told. return_code: of shells' commands, only those that return it.
+        connections: which are told. return_code: of shells' commands, only those that return it. payload: send the
+        bytes of calls, not their number alone.
         """
         ring = transport == "ring" or (transport == "auto" and has_ring_buffer())
         self.multi = has_uprobe_multi()
@@ -103,6 +105,7 @@ class Engine:
             **constants(connections),
             "use_ring": int(ring),
             "target_errno": self._return_code,
+            "lengths_only": int(not payload),
         }
         self._process_object = self._load(PROCESS_OBJECT, self.processes, share=False)
         self._target_pids = self._process_object.map("target_pids")
