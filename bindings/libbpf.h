@@ -65,8 +65,6 @@ int bpf_tc_hook_destroy(struct bpf_tc_hook *hook);
 int bpf_tc_attach(const struct bpf_tc_hook *hook, struct bpf_tc_opts *opts);
 int bpf_tc_detach(const struct bpf_tc_hook *hook, const struct bpf_tc_opts *opts);
 
-int libbpf_probe_bpf_map_type(int map_type, const void *opts);
-
 struct ring_buffer;
 typedef int (*ring_buffer_sample_fn)(void *context, void *data, size_t size);
 struct ring_buffer *ring_buffer__new(int map_fd, ring_buffer_sample_fn callback, void *context, const void *opts);

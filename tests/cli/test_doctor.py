@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import pytest
 
 from tests.conftest import RunPlainwire
-from tests.support.plainwire import plainwire
+from tests.support.plainwire import COMMAND, plainwire
 
 pytestmark = pytest.mark.bpf
 
@@ -33,6 +34,20 @@ def test_the_first_way_that_works_is_used() -> None:
         assert [way for way in ways_of(hook) if way["used"]] == working[:1], hook
         assert all(way["reason"] for way in ways_of(hook) if way["status"] != "works")
         assert all(way["places"] for way in ways_of(hook))
+
+
+def test_what_is_refused_without_privileges_is_not_called_missing() -> None:
+    """The same kernel has it for root, so it is the right that is missing."""
+    command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"]
+    told = subprocess.run([*command, COMMAND, "doctor", "--json"], capture_output=True, text=True, check=False)
+    if told.returncode == 126 or not told.stdout:
+        pytest.skip("another user can't read this checkout")
+    for_nobody = {one["name"]: one for one in json.loads(told.stdout)["features"]}
+    for one in json.loads(plainwire("doctor", "--json").stdout)["features"]:
+        if one["name"] in ("uprobe_multi", "ring buffer", "tracepoint") and one["status"] == "works":
+            assert for_nobody[one["name"]]["status"] == "refused"
+            assert "CAP_BPF" in for_nobody[one["name"]]["reason"]
+            assert "sudo" in for_nobody[one["name"]]["reason"]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

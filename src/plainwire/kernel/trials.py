@@ -15,7 +15,7 @@ from plainwire.inspect import process
 from plainwire.inspect.elf import ElfFile
 from plainwire.kernel.bpf_object import BpfObject
 from plainwire.kernel.capabilities import missing_capabilities
-from plainwire.kernel.features import has_ring_buffer, has_uprobe_multi
+from plainwire.kernel.features import why_no_ring_buffer, why_no_uprobe_multi
 from plainwire.kernel.hooks import why_no_kprobes
 from plainwire.kernel.libbpf import KernelError, check_pointer, lib
 from plainwire.kernel.object_files import PACKET_MODULE, PROCESS_OBJECT
@@ -110,9 +110,13 @@ def _kprobe() -> str | None:
 
 
 def _tracepoint() -> str | None:
-    if not any(Path(folder, "events").exists() for folder in ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")):
-        return "tracefs is not mounted: mount -t tracefs tracefs /sys/kernel/tracing"
-    _attaches("trial_tracepoint")()
+    try:
+        _attaches("trial_tracepoint")()
+    except KernelError as error:
+        folders = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
+        if error.number == errno.ENOENT and not any(Path(folder, "events").exists() for folder in folders):
+            return "tracefs is not mounted: mount -t tracefs tracefs /sys/kernel/tracing"
+        raise
     return None
 
 
@@ -171,13 +175,13 @@ TRIALS = (
         "uprobe_multi",
         "many probes attached at once (Linux 6.6)",
         "attaching and ending take up to 2 s",
-        lambda: None if has_uprobe_multi() else "this kernel has no such link",
+        why_no_uprobe_multi,
     ),
     Trial(
         "ring buffer",
         "events of all CPUs in order (Linux 5.8)",
         "perf buffers are used: events wait up to 25 ms and end at 64 KiB",
-        lambda: None if has_ring_buffer() else "this kernel has no such map",
+        why_no_ring_buffer,
     ),
     Trial(
         "send_signal",
