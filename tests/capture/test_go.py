@@ -270,6 +270,7 @@ def test_explain(certificate: Certificate) -> None:
     assert "captured by the module gotls" in text
     assert "body and 7 RETs" in text
     assert "registers" in text
+    assert "key log function" in text
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,10 @@ import pytest
 
 import plainwire as package
 from plainwire.inspect.elf import ElfFile
+from plainwire.layouts.gotls import CLOSE, READ, WRITE_KEY_LOG, WRITE_RECORD
 from plainwire.layouts.layout import VALUES
 from tests.layouts.test_real_builds import system_library
+from tests.support import go
 from tests.support.plainwire import plainwire
 
 
@@ -78,3 +80,36 @@ def test_works_without_privileges(tmp_path: Path) -> None:
     layout = json.loads(result.stdout)
     assert layout["notes"] == []
     assert layout["values"].keys() == VALUES.keys()
+
+
+@pytest.mark.parametrize(
+    ("version", "environment", "abi", "machine"),
+    [
+        (go.OLDEST, {}, "stack", "x86_64"),
+        (go.NEWEST, {}, "register", "x86_64"),
+        (go.NEWEST, {"GOARCH": "arm64"}, "register", "aarch64"),
+    ],
+)
+def test_a_go_program(version: str, environment: dict[str, str], abi: str, machine: str) -> None:
+    """Its functions' addresses are those of its symbols' code, as Go's own `nm` and `version` tell them."""
+    path = go.build(version, "client", **environment)
+    result = plainwire("layout", str(path), "--json")
+    layout = json.loads(result.stdout)
+    assert (layout["abi"], layout["machine"], layout["key_log"], layout["notes"]) == (abi, machine, True, [])
+    assert version in layout["go_version"]
+    lines = [line.split(maxsplit=3) for line in go.tool(version, "nm", "-size", path).splitlines()]
+    starts = {fields[3]: (int(fields[0], 16), int(fields[1])) for fields in lines if fields[2:3] == ["T"]}
+    assert layout["functions"].keys() == {READ, WRITE_RECORD, WRITE_KEY_LOG, CLOSE}
+    for name, function in layout["functions"].items():
+        start, size = starts[name]
+        assert all(start < address < start + size for address in (function["body"], *function["returns"]))
+    assert len(layout["functions"][READ]["returns"]) > 2
+    text = plainwire("layout", str(path)).stdout
+    assert f"RETs at {hex(layout['functions'][READ]['returns'][0])}" in text
+    assert "keys: by the key log function" in text
+
+
+def test_a_go_program_without_tls_says_so() -> None:
+    result = plainwire("layout", str(go.build(go.NEWEST, "plain")))
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "without crypto/tls" in result.stderr

@@ -20,7 +20,7 @@ from plainwire.inspect.elf import ElfFile
 from plainwire.inspect.process import MappedFile, Process
 from plainwire.inspect.shell_program import Shell, identify_shell, shell_version
 from plainwire.inspect.tls_library import TlsLibrary, embedded, identify, version, version_library
-from plainwire.layouts.gotls import GoTls
+from plainwire.layouts.gotls import WRITE_KEY_LOG, GoTls
 from plainwire.layouts.placements import Placements, find_placements
 from plainwire.layouts.shell_prompt import find_prompt
 from plainwire.modules import all_modules
@@ -242,7 +242,8 @@ def _functions(found: Placements) -> tuple[Function, ...]:
 
 def _notes(go: GoTls) -> tuple[str, ...]:
     where = "registers" if go.abi == "register" else "the stack"
-    return (f"Go passes arguments in {where} here", *go.problems)
+    keys = ("its keys come from its key log function",) if WRITE_KEY_LOG in go.bodies else ()
+    return (f"Go passes arguments in {where} here", *keys, *go.problems)
 
 
 def _readable(path: str) -> str:

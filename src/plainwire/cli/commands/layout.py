@@ -8,6 +8,9 @@ from pathlib import Path
 import click
 import msgspec
 
+from plainwire.cli.go_layout import go_layout_lines
+from plainwire.errors import InputError
+from plainwire.layouts.go_program import GoProgram, go_program_at, go_programs_of
 from plainwire.layouts.layout import Finding, Layout
 from plainwire.layouts.learn import SECONDS, LearnOptions, learn_path, learn_process
 
@@ -22,21 +25,35 @@ from plainwire.layouts.learn import SECONDS, LearnOptions, learn_path, learn_pro
     "--time-limit", type=click.FloatRange(0, min_open=True), default=SECONDS, metavar="S", help="For running."
 )
 def command(target: str, as_json: bool, no_cache: bool, no_run: bool, allow_writable: bool, time_limit: float) -> None:
-    """Show where the SSL structure of a TLS library keeps each value.
+    """Show where the SSL structure of a TLS library keeps each value, or where a Go program is probed.
 
     For a library's or a program's file, or for each library that a process has mapped. A value is used by a capture
     only if all the ways that found it agree.
     """
     options = LearnOptions(use_cache=not no_cache, run=not no_run, allow_writable=allow_writable, seconds=time_limit)
     is_process = target.isdecimal() and not Path(target).exists()
-    layouts: Iterable[Layout] = (
-        learn_process(int(target), options) if is_process else [learn_path(Path(target), options)]
-    )
-    for layout in layouts:
-        if as_json:
+    found = _of_process(int(target), options) if is_process else _of_file(Path(target), options)
+    for layout in found:
+        if isinstance(layout, GoProgram):
+            click.echo(msgspec.json.encode(layout) if as_json else "\n".join(go_layout_lines(layout)))
+        elif as_json:
             click.echo(msgspec.json.encode(_as_json(layout)))
         else:
             _show(layout)
+
+
+def _of_file(path: Path, options: LearnOptions) -> Iterable[Layout | GoProgram]:
+    yield go_program_at(path) or learn_path(path, options)
+
+
+def _of_process(pid: int, options: LearnOptions) -> Iterable[Layout | GoProgram]:
+    programs = go_programs_of(pid)
+    yield from programs
+    try:
+        yield from learn_process(pid, options)
+    except InputError:
+        if not programs:
+            raise
 
 
 def _as_json(layout: Layout) -> dict[str, object]:
