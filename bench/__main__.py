@@ -9,7 +9,20 @@ import sys
 from bench.machine import captures_under_way, describe
 
 # In this order, cheap ones first.
-MEASUREMENTS = ("start", "idle", "decode", "outputs", "drain", "cost", "keys", "go", "packets", "cpu", "nginx")
+MEASUREMENTS = (
+    "start",
+    "idle",
+    "decode",
+    "outputs",
+    "drain",
+    "cost",
+    "connections",
+    "keys",
+    "go",
+    "packets",
+    "cpu",
+    "nginx",
+)
 WITHOUT_KERNEL = ("decode", "outputs")
 
 

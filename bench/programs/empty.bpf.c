@@ -16,3 +16,9 @@ int empty_return(void *ctx)
 {
 	return 0;
 }
+
+SEC("raw_tp")
+int empty_tracepoint(void *ctx)
+{
+	return 0;
+}
