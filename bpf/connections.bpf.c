@@ -82,14 +82,8 @@ static __always_inline void tell_open(void *ctx, struct open_connection_t *open,
 {
 	if (connections_told != CONNECTIONS_ALL || !open->wanted || !is_first_to_tell(open))
 		return;
-	read_socket(sk, &open->connection); /* its inode has come since */
+	read_socket(sk, &open->connection);
 	tell(ctx, open, 0, false);
-}
-
-static __always_inline void tell_failed(void *ctx, struct open_connection_t *open, __u32 error)
-{
-	if (connections_told == CONNECTIONS_ALL && open->wanted)
-		tell(ctx, open, error, true);
 }
 
 static __always_inline void tell_end(void *ctx, struct open_connection_t *open, struct sock *sk)
@@ -108,7 +102,7 @@ static __always_inline void tell_end(void *ctx, struct open_connection_t *open, 
 	emit_connect_event(ctx, &event);
 }
 
-/* connect() is about to send a SYN. The local port may not be chosen yet. */
+/* connect() is about to send a SYN. Its ends are read when it is told: most connections of a machine never are. */
 static __always_inline void note_connecting(void *ctx, struct sock *sk)
 {
 	struct open_connection_t open = {.fd = -1, .direction = DIRECTION_CONNECT};
@@ -118,12 +112,11 @@ static __always_inline void note_connecting(void *ctx, struct sock *sk)
 
 	if (last && last->told) /* the socket was disconnected, and is used again */
 		tell_end(ctx, last, sk);
-	read_socket(sk, &open.connection);
 	note_user(&open);
 	if (info && info->sock == key) {
 		open.fd = (__s32)info->fd;
-		info->sock = 0; /* how it ends is seen by its state */
-	} else {
+		info->sock = 0;				  /* how it ends is seen by its state */
+	} else if (connections_told == CONNECTIONS_ALL) { /* else the data name it */
 		open.fd = find_fd_in_call(sk);
 	}
 	bpf_map_update_elem(&open_connections, &key, &open, BPF_ANY);
@@ -137,13 +130,11 @@ static __always_inline void note_established(void *ctx, struct sock *sk, int old
 
 	if (open && open->direction == DIRECTION_CONNECT && !open->opened_ns) {
 		open->opened_ns = bpf_ktime_get_ns();
-		read_socket(sk, &open->connection);
 		tell_open(ctx, open, sk);
 	} else if (old_state == TCP_SYN_RECV) {
 		struct open_connection_t accepted = {.fd = -1, .direction = DIRECTION_ACCEPT};
 
 		accepted.opened_ns = bpf_ktime_get_ns();
-		read_socket(sk, &accepted.connection);
 		bpf_map_update_elem(&open_connections, &key, &accepted, BPF_ANY);
 	}
 }
@@ -155,10 +146,12 @@ static __always_inline void note_failed(void *ctx, struct sock *sk)
 
 	if (!open)
 		return;
-	read_socket(sk, &open->connection);
-	/* The port is free already, its number still stands here. */
-	open->connection.sport = bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
-	tell_failed(ctx, open, BPF_CORE_READ(sk, sk_err));
+	if (connections_told == CONNECTIONS_ALL && open->wanted) {
+		read_socket(sk, &open->connection);
+		/* The port is free already, its number still stands here. */
+		open->connection.sport = bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
+		tell(ctx, open, BPF_CORE_READ(sk, sk_err), true);
+	}
 	bpf_map_delete_elem(&open_connections, &key);
 }
 
@@ -182,14 +175,15 @@ int connection_state(struct bpf_raw_tracepoint_args *ctx)
 	struct sock *sk = (struct sock *)ctx->args[0];
 	int old_state = (int)ctx->args[1], state = (int)ctx->args[2];
 
-	if (!is_tcp(sk))
-		return 0;
-	if (state == TCP_SYN_SENT)
-		note_connecting(ctx, sk);
-	else if (state == TCP_ESTABLISHED)
-		note_established(ctx, sk, old_state);
-	else if (state == TCP_CLOSE && old_state == TCP_SYN_SENT)
+	if (state == TCP_SYN_SENT) {
+		if (is_tcp(sk))
+			note_connecting(ctx, sk);
+	} else if (state == TCP_ESTABLISHED) {
+		if (is_tcp(sk))
+			note_established(ctx, sk, old_state);
+	} else if (state == TCP_CLOSE && old_state == TCP_SYN_SENT) {
 		note_failed(ctx, sk);
+	}
 	return 0;
 }
 
@@ -278,7 +272,8 @@ static __always_inline int end_connect(void *ctx, __s32 result)
 		open.connection.net_namespace = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 		open.connection.sport = BPF_CORE_READ(sk, __sk_common.skc_num);
 		note_user(&open);
-		tell_failed(ctx, &open, -result);
+		if (connections_told == CONNECTIONS_ALL && open.wanted)
+			tell(ctx, &open, -result, true);
 	}
 	bpf_map_delete_elem(&tcp_fd_infos, &pid_tgid);
 	return 0;

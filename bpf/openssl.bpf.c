@@ -379,11 +379,10 @@ SEC("raw_tp/sched_process_exit")
 int forget_calls(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	__u64 pid_tgid = bpf_get_current_pid_tgid();
-	__u32 pid = pid_tgid >> 32;
+	__u32 pid = bpf_get_current_pid_tgid() >> 32;
 
-	bpf_map_delete_elem(&active_ssl_read_args_map, &pid_tgid);
-	bpf_map_delete_elem(&active_ssl_write_args_map, &pid_tgid);
+	forget_call(&active_ssl_read_args_map);
+	forget_call(&active_ssl_write_args_map);
 	if (BPF_CORE_READ(task, signal, live.counter) == 0 && bpf_map_delete_elem(&fd_owners, &pid) == 0)
 		bpf_for_each_map_elem(&ssl_st_fd, forget_fd_of, &pid, 0);
 	return 0;

@@ -37,11 +37,42 @@ struct {
 	__uint(max_entries, 1024);
 } nested_ssl_calls SEC(".maps") PURPOSE("arguments of calls inside other calls (TLS in TLS)");
 
+/*
+ * Whether a thread may be in a call: a look into an array instead of two into hash maps, since every send and receive of
+ * the machine asks. Threads whose numbers have the same remainder share a count.
+ */
+#define THREAD_COUNTS 4096
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, __u32);
+	__uint(max_entries, THREAD_COUNTS);
+} calls_of_threads SEC(".maps") PURPOSE("calls under way, by the remainder of the thread's number");
+
+static __always_inline __u32 *count_of_thread(void)
+{
+	__u32 index = (__u32)bpf_get_current_pid_tgid() % THREAD_COUNTS;
+
+	return bpf_map_lookup_elem(&calls_of_threads, &index);
+}
+
+/* Forget the arguments of the current thread's outer call. */
+static __always_inline void forget_call(void *active_calls)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	__u32 *count = count_of_thread();
+
+	if (bpf_map_delete_elem(active_calls, &pid_tgid) == 0 && count)
+		__sync_fetch_and_add(count, -1);
+}
+
 /* Keep a call's arguments until it returns. */
 static __always_inline void begin_call(void *active_calls, struct active_ssl_buf *call)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct active_ssl_buf *outer = bpf_map_lookup_elem(active_calls, &pid_tgid);
+	__u32 *count = count_of_thread();
 
 	/* The stack grows down: a frame at or below this one has been left without a return (longjmp). */
 	if (outer && outer->stack_pointer > call->stack_pointer) {
@@ -55,6 +86,8 @@ static __always_inline void begin_call(void *active_calls, struct active_ssl_buf
 	}
 	if (bpf_map_update_elem(active_calls, &pid_tgid, call, BPF_ANY))
 		count_loss(LOSS_ARGUMENTS_FULL, 1);
+	else if (!outer && count)
+		__sync_fetch_and_add(count, 1);
 }
 
 /* Take the arguments of the call that returns now. False where its entry was not seen. */
@@ -68,7 +101,7 @@ static __always_inline bool end_call(void *active_calls, __u64 stack_pointer, st
 		return false;
 	if (active->stack_pointer == key.stack_pointer) {
 		*call = *active;
-		bpf_map_delete_elem(active_calls, &pid_tgid);
+		forget_call(active_calls);
 		return true;
 	}
 	active = bpf_map_lookup_elem(&nested_ssl_calls, &key);
@@ -86,9 +119,13 @@ static __always_inline bool end_call(void *active_calls, __u64 stack_pointer, st
 static __always_inline struct active_ssl_buf *current_call(void)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
-	struct active_ssl_buf *read = bpf_map_lookup_elem(&active_ssl_read_args_map, &pid_tgid);
-	struct active_ssl_buf *write = bpf_map_lookup_elem(&active_ssl_write_args_map, &pid_tgid);
+	__u32 *count = count_of_thread();
+	struct active_ssl_buf *read, *write;
 
+	if (!count || !*count)
+		return NULL;
+	read = bpf_map_lookup_elem(&active_ssl_read_args_map, &pid_tgid);
+	write = bpf_map_lookup_elem(&active_ssl_write_args_map, &pid_tgid);
 	if (!read || !write)
 		return read ? read : write;
 	return read->stack_pointer < write->stack_pointer ? read : write;
