@@ -16,6 +16,7 @@ from plainwire.decode.layout import (
     U32,
     U64,
     U128,
+    Added,
     Array,
     Chars,
     Payload,
@@ -55,6 +56,24 @@ def test_the_classs_order_of_fields_is_free() -> None:
     sample = ssl_data(b"", pid=7, ssl=8, data_len=9).ljust(20_000, b"\0")
     assert layout.unpack_from(sample) == (9, 7, 1, 8)
     assert layout.read(sample) == Reordered(9, 7, 1, 8)
+
+
+class Later(NamedTuple):
+    """ssl_data_event_t with fields that no object has yet."""
+
+    kind: U32
+    colour: Annotated[U32, Added(7)]
+    pid: Annotated[U32, Added(8)]
+    shape: Annotated[Chars, Added(b"round")]
+    data_len: U32
+    data: Annotated[bytes, Payload("data_len")]
+
+
+def test_fields_that_an_older_object_lacks_have_their_defaults() -> None:
+    layout = compile_layout(Later, "ssl_data_event_t", parsed_btf("openssl"))
+    sample = ssl_data(b"abc", pid=100)
+    assert layout.unpack_from(sample) == (1, 7, 100, b"round", 3)
+    assert layout.read(sample) == Later(1, 7, 100, b"round", 3, b"abc")
 
 
 class Packed(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, NamedTuple
 
 from plainwire.decode.btf import Btf
-from plainwire.decode.layout import S32, U8, U16, U32, U64, U128, Array, Chars, Payload, Structure
+from plainwire.decode.layout import S32, U8, U16, U32, U64, U128, Added, Array, Chars, Payload, Structure
 from plainwire.events import ConnectionNote, ConnectionWay
 
 # enum event_kind
@@ -76,7 +76,7 @@ class ConnectionFields(NamedTuple):
     family: U16
     way: U16
     net_namespace: U32
-    inode: U32
+    inode: Annotated[U32, Added(0)]
 
 
 class ConnectEvent(NamedTuple):
@@ -170,7 +170,7 @@ class MasterSecretEvent(NamedTuple):
     handshake_secret: Chars
     handshake_traffic_hash: Chars
     server_finished_hash: Chars
-    server_finished_key: Chars
+    server_finished_key: Annotated[Chars, Added(b"")]
     client_app_traffic_secret: Chars
     server_app_traffic_secret: Chars
     exporter_master_secret: Chars

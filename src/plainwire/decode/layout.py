@@ -5,6 +5,7 @@ An event class is a NamedTuple whose annotations say what C type each field has:
     class ProcessEvent(NamedTuple):
         pid: U32
         comm: Chars
+        ancestors: Annotated[U32, Added(0)]  # recordings from before it was there have 0
         text: Annotated[bytes, Payload("text_len")]
 
 `compile_layout` looks the structure up, refuses what differs, and makes one struct.Struct of all fields (bytes between
@@ -52,6 +53,13 @@ class Structure:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class Added:
+    """Beside the marker of a field that came later than the first recordings: what it is where the object lacks it."""
+
+    default: int | bytes
+
+
 U8 = Annotated[int, Integer(1, signed=False)]
 U16 = Annotated[int, Integer(2, signed=False)]
 U32 = Annotated[int, Integer(4, signed=False)]
@@ -80,7 +88,14 @@ class EventLayout(Generic[E]):
     payload_capacity: the most bytes that a payload can have.
     """
 
-    def __init__(self, cls: type[E], structure: BtfType, form: struct.Struct, order: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        cls: type[E],
+        structure: BtfType,
+        form: struct.Struct,
+        order: tuple[int, ...],
+        defaults: tuple[int | bytes, ...],
+    ) -> None:
         self.cls = cls
         self.structure = structure.name
         self.size = form.size
@@ -88,9 +103,9 @@ class EventLayout(Generic[E]):
         self._length_index: int | None = None
         plain = form.unpack_from
         self.unpack_from: Callable[[bytes], tuple[Any, ...]] = plain
-        if order != tuple(range(len(order))):
+        if defaults or order != tuple(range(len(order))):
             permute = itemgetter(*order)
-            self.unpack_from = lambda sample: permute(plain(sample))
+            self.unpack_from = lambda sample: permute(plain(sample) + defaults)
 
     def set_payload(self, capacity: int, length_index: int) -> None:
         """Called once by compile_layout."""
@@ -124,9 +139,14 @@ def compile_layout(cls: type[E], name: str, btf: Btf) -> EventLayout[E]:
     fixed: list[tuple[int, int, str, int]] = []  # byte offset, size, format, position in the class
     payload: tuple[Member, Payload] | None = None
     names: list[str] = []
+    absent: list[tuple[int, int | bytes]] = []  # position in the class, default
     for position, (field, hint) in enumerate(get_type_hints(cls, include_extras=True).items()):
-        marker = hint.__metadata__[0]
+        marker, *added = hint.__metadata__
         member = members.get(field)
+        if member is None and added:
+            names.append(field)
+            absent.append((position, added[0].default))
+            continue
         if member is None:
             raise AbiMismatchError(f"struct {name} has no field {field}{_VERSIONS}")
         if isinstance(marker, Payload):
@@ -146,9 +166,10 @@ def compile_layout(cls: type[E], name: str, btf: Btf) -> EventLayout[E]:
     size = structure.size if payload is None else payload[0].bit_offset // 8
     if end > size:
         raise AbiMismatchError(f"struct {name}: fields lie behind its payload or its end")
-    positions = [position for *_, position in fixed]
+    positions = [*(position for *_, position in fixed), *(position for position, _ in absent)]
     order = tuple(positions.index(position) for position in range(len(positions)))
-    layout = EventLayout(cls, structure, struct.Struct(f"{form}{size - end}x"), order)
+    defaults = tuple(default for _, default in absent)
+    layout = EventLayout(cls, structure, struct.Struct(f"{form}{size - end}x"), order, defaults)
     if payload is not None:
         member, marker = payload
         layout.set_payload(btf.size_of(member.type_id), names.index(marker.length))
