@@ -1,6 +1,6 @@
 """Recordings of earlier versions are read: what was recorded when a field was not there yet has its default.
 
-recordings/first.plainwire is the first demonstration: a real curl, nginx, Python and Node. Its connections have no inode.
+recordings/first.plainwire is the first demonstration: real curl, nginx, Python and Node. Its connections have no inode.
 """
 
 from __future__ import annotations
