@@ -179,6 +179,7 @@ int process_exec(struct bpf_raw_tracepoint_args *ctx)
 	event->kind = EVENT_PROCESS_EXEC;
 	event->pid = pid;
 	event->timestamp_ns = bpf_ktime_get_ns();
+	event->cgroup_id = bpf_get_current_cgroup_id();
 	event->uid = (__u32)bpf_get_current_uid_gid();
 	event->stopped = new_file && stop_wanted(pid) && bpf_send_signal(SIGSTOP) == 0;
 	read_process_comm(event->comm);

@@ -22,6 +22,7 @@ struct exec_event_t {
 	__u32 kind; /* EVENT_PROCESS_EXEC */
 	__u32 pid;
 	__u64 timestamp_ns;
+	__u64 cgroup_id; /* of the cgroup2 hierarchy: the inode number of the cgroup's folder */
 	__u32 uid;
 	__u32 stopped;	    /* as in process_event_t */
 	__u32 filename_len; /* bytes of the program's name at the start of text, its NUL included */

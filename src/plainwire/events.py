@@ -88,6 +88,7 @@ class ConnectEvent(Event, tag="connect", gc=False):
     thread_comm: str
     exe: str | None
     cmdline: list[str] | None
+    container: str | None
     fd: int | None
     connection: Connection
     error: str | None
@@ -108,6 +109,7 @@ class CloseEvent(Event, tag="close", gc=False):
     comm: str
     exe: str | None
     cmdline: list[str] | None
+    container: str | None
     connection: Connection
     duration_ns: int | None
     read_bytes: int
@@ -135,6 +137,7 @@ class DataEvent(Event, tag="data", gc=False):
     thread_comm: str
     exe: str | None
     cmdline: list[str] | None
+    container: str | None
     library: str | None
     ssl: int
     fd: int | None
@@ -168,6 +171,7 @@ class TlsEvent(Event, tag="tls", gc=False):
     comm: str
     exe: str | None
     cmdline: list[str] | None
+    container: str | None
     library: str | None
     ssl: int
     tls_version: str | None
@@ -190,6 +194,7 @@ class SecretEvent(Event, tag="secret", gc=False):
     comm: str
     exe: str | None
     cmdline: list[str] | None
+    container: str | None
     library: str | None
     label: str
     client_random: str
@@ -247,6 +252,7 @@ class CommandEvent(Event, tag="command", gc=False):
     comm: str
     exe: str | None
     cmdline: list[str] | None
+    container: str | None
     library: str | None
     command: str
     return_code: int | None

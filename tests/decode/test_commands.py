@@ -56,6 +56,7 @@ def test_every_field_of_a_command() -> None:
         "comm": "bash",
         "exe": "/usr/bin/curl",
         "cmdline": ["curl", "https://localhost"],
+        "container": None,
         "library": "/usr/bin/bash",
         "command": "false",
         "return_code": 1,

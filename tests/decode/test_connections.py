@@ -44,6 +44,7 @@ def test_every_field_of_a_connect_event() -> None:
         "thread_comm": "worker",
         "exe": "/usr/bin/curl",
         "cmdline": ["curl", "https://localhost"],
+        "container": None,
         "fd": 5,
         "connection": {
             "id": 1,

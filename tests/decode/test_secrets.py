@@ -27,6 +27,7 @@ def test_every_field_of_a_secret() -> None:
         "comm": "curl",
         "exe": "/usr/bin/curl",
         "cmdline": ["curl", "https://localhost"],
+        "container": None,
         "library": "/usr/lib/libssl.so.3",
         "label": "EXPORTER_SECRET",
         "client_random": bytes(range(32)).hex(),

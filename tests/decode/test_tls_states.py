@@ -46,6 +46,7 @@ def test_every_field() -> None:
         "comm": "curl",
         "exe": "/usr/bin/curl",
         "cmdline": ["curl", "https://localhost"],
+        "container": None,
         "library": None,
         "ssl": 0x7F00_0000_1000,
         "tls_version": "TLSv1.3",

@@ -46,6 +46,7 @@ def event(
         thread_comm="curl",
         exe=None,
         cmdline=None,
+        container=None,
         library=None,
         ssl=ssl,
         fd=None,

@@ -23,6 +23,7 @@ def data_event(data: bytes = b"", **changes: Any) -> DataEvent:
         "thread_comm": "curl",
         "exe": "/usr/bin/curl",
         "cmdline": ["curl", "https://localhost/"],
+        "container": None,
         "library": "/usr/lib/x86_64-linux-gnu/libssl.so.3",
         "ssl": 0x55D0C0FFEE00,
         "fd": 5,
@@ -69,6 +70,7 @@ _CURL: dict[str, Any] = {
     "comm": "curl",
     "exe": "/usr/bin/curl",
     "cmdline": ["curl", "https://localhost/"],
+    "container": None,
 }
 
 
@@ -128,6 +130,7 @@ def secret_event(label: str = "EXPORTER_SECRET", **changes: Any) -> SecretEvent:
         "comm": "curl",
         "exe": "/usr/bin/curl",
         "cmdline": ["curl", "https://localhost/"],
+        "container": None,
         "library": "/usr/lib/x86_64-linux-gnu/libssl.so.3",
         "label": label,
         "client_random": bytes(range(32)).hex(),

@@ -10,7 +10,6 @@ from plainwire.capture.options import CaptureOptions
 from plainwire.capture.packet_reader import PacketReader
 from plainwire.decode.packets import HELD_NS
 from plainwire.decode.records import AnyRecord, ContainerFacts, InterfaceCounters, InterfaceFacts, Layout, Packets
-from plainwire.inspect.containers import container_of
 from plainwire.kernel.engine import Engine
 from plainwire.kernel.object_files import PACKET_MODULE
 from plainwire.kernel.packets import PacketOptions
@@ -25,15 +24,27 @@ _MOST_KNOWN_PIDS: Final = 65536
 
 
 class PacketRecords:
-    """Attached when made. `warn` gets a line for each interface that is not there, or can't be captured on."""
+    """Attached when made.
 
-    def __init__(self, engine: Engine, options: CaptureOptions, warn: Callable[[str], None]) -> None:
+    `warn` gets a line for each interface that is not there, or can't be captured on. `container_of` tells the container
+    of a process.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        options: CaptureOptions,
+        warn: Callable[[str], None],
+        container_of: Callable[[int], str | None],
+    ) -> None:
         self._capture = engine.capture_packets(
             PacketOptions(options.interfaces, options.packet_filter, options.snaplen), options.buffer_size
         )
         self._warn = warn
         self._warned: set[str] = set()
+        self._container_of = container_of
         self._known_pids: set[bytes] = set()
+        self._told_containers: dict[int, str | None] = {}
         self._told: dict[int, tuple[int, int]] = {}
         self._last_packets_ns = 0
         self._next_counters_ns = 0
@@ -101,9 +112,14 @@ class PacketRecords:
         self._known_pids |= new
         for raw in new:
             pid = int.from_bytes(raw, "little")
-            container = container_of(pid) if pid else None
-            if container:
+            container = self._container_of(pid) if pid else None
+            if container != self._told_containers.get(pid):
+                self._told_containers[pid] = container
                 yield ContainerFacts(pid, container)
+
+    def exited(self, pid: int) -> None:
+        """A process has ended: its number may be given to another one."""
+        self._known_pids.discard(pid.to_bytes(4, "little"))
 
     def _counters(self, now: int) -> Iterator[AnyRecord]:
         counters = self._capture.counters()

@@ -13,6 +13,7 @@ from plainwire.decode.abi import ExecEvent
 from plainwire.decode.records import ProcessFacts
 from plainwire.errors import PlainwireError
 from plainwire.inspect import process
+from plainwire.inspect.containers import container_of, container_of_cgroup
 
 # Events of a process may be read after its end: so many ended ones are remembered.
 _MAX_DEAD = 4096
@@ -36,16 +37,16 @@ class ProcessTracker:
         cmdline = tuple(_text(argument) for argument in arguments.split(b"\0")[:-1])
         # While it lives /proc knows the file by its full name; execve may have got a relative one.
         exe = process.executable(event.pid) or _text(filename.rstrip(b"\0")) or None
-        return self._put(
-            ProcessFacts(event.pid, event.timestamp_ns, _text(event.comm.rstrip(b"\0")), exe, cmdline or None)
-        )
+        container = container_of_cgroup(event.cgroup_id) or container_of(event.pid)
+        comm = _text(event.comm.rstrip(b"\0"))
+        return self._put(ProcessFacts(event.pid, event.timestamp_ns, comm, exe, cmdline or None, container))
 
     def forked(self, pid: int, parent_pid: int, timestamp_ns: int) -> list[ProcessFacts]:
         """A child runs its parent's program until it runs its own."""
         parent = self._facts.get(parent_pid) or self._read(parent_pid)
         if parent is None:
             return []
-        return self._put(ProcessFacts(pid, timestamp_ns, parent.comm, parent.exe, parent.cmdline))
+        return self._put(ProcessFacts(pid, timestamp_ns, parent.comm, parent.exe, parent.cmdline, parent.container))
 
     def exited(self, pid: int) -> None:
         """A process has ended; its events may still come."""
@@ -68,6 +69,11 @@ class ProcessTracker:
                 found.append(facts)
         return found
 
+    def container(self, pid: int) -> str | None:
+        """The container of a process; known for a while after its end."""
+        facts = self._facts.get(pid) or self._read(pid)
+        return facts.container if facts else None
+
     def _put(self, facts: ProcessFacts) -> list[ProcessFacts]:
         self._facts[facts.pid] = facts
         return [facts] if facts.pid in self._given else []
@@ -76,5 +82,5 @@ class ProcessTracker:
         with suppress(PlainwireError):
             seen = process.process(pid)
             # Older than the capture: what it ran before nobody asks.
-            self._facts[pid] = ProcessFacts(pid, 0, seen.comm, seen.exe, seen.cmdline)
+            self._facts[pid] = ProcessFacts(pid, 0, seen.comm, seen.exe, seen.cmdline, container_of(pid))
         return self._facts.get(pid)

@@ -140,7 +140,7 @@ class Session:
                     self._warn(lack)
         self._engine.watch_processes()
         if options.interfaces:
-            self.packets = PacketRecords(self._engine, options, self._warn)
+            self.packets = PacketRecords(self._engine, options, self._warn, self._tracker.container)
         self._find_libraries(pids)
         self._learner.finish(_LAYOUTS_S)
         if self._keys and not self.command:
@@ -315,6 +315,8 @@ class Session:
             yield from self._tracker.forked(event.pid, event.parent_pid, event.timestamp_ns)
         elif kind == self._exit_kind:
             self._tracker.exited(event.pid)
+            if self.packets:
+                self.packets.exited(event.pid)
         else:
             self._look_at(event.pid, stopped=bool(event.stopped))
 

@@ -126,6 +126,7 @@ class ExecEvent(NamedTuple):
     kind: U32
     pid: U32
     timestamp_ns: U64
+    cgroup_id: U64
     uid: U32
     stopped: U32
     filename_len: U32

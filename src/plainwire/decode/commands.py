@@ -97,6 +97,7 @@ class CommandDecoder:
                 context.texts[first.comm],
                 program.exe,
                 program.cmdline,
+                program.container,
                 path,
                 raw.decode("utf-8", "surrogateescape"),
                 None if last.return_code == _UNKNOWN else last.return_code,

@@ -53,6 +53,7 @@ class ConnectionDecoder:
             context.texts[fields.thread_comm],
             program.exe,
             program.cmdline,
+            program.container,
             fields.fd if fields.fd >= 0 else None,
             context.ends.connection(fields, opened=time if fields.opened_ns else None),
             (errno.errorcode.get(fields.error, str(fields.error)) if fields.error else "unknown")
@@ -74,6 +75,7 @@ class ConnectionDecoder:
             context.texts[fields.comm],
             program.exe,
             program.cmdline,
+            program.container,
             context.ends.connection(fields, opened=opened, closed=time),
             fields.timestamp_ns - fields.opened_ns if fields.opened_ns else None,
             fields.tls_read,

@@ -149,6 +149,7 @@ class DataDecoder:
                     texts[thread_comm],
                     program.exe,
                     program.cmdline,
+                    program.container,
                     path,
                     ssl,
                     fd if fd >= 0 else None,

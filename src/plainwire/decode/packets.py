@@ -68,7 +68,7 @@ class PacketDecoder:
         self._owner_kind = -1
         self._interfaces: dict[int, InterfaceFacts] = {}
         self._counters: dict[int, tuple[int, int]] = {}
-        self._containers: dict[int, str] = {}
+        self._containers: dict[int, str | None] = {}
         self._processes: dict[tuple[int, int, bytes], PacketProcess] = {}
         self._owners: dict[Flow, _Owner] = {}
         self._held: deque[_Held] = deque()

@@ -68,6 +68,7 @@ class ProcessFacts(Record, tag="process", frozen=True):
     comm: str
     exe: str | None
     cmdline: tuple[str, ...] | None
+    container: str | None = None
 
 
 class Samples(Record, tag="samples", frozen=True):
@@ -92,10 +93,10 @@ class InterfaceFacts(Record, tag="interface", frozen=True):
 
 
 class ContainerFacts(Record, tag="container", frozen=True):
-    """The container that a process runs in."""
+    """The container that a process of packets runs in; None: in none, where its number had another process before."""
 
     pid: int
-    container: str
+    container: str | None
 
 
 class Packets(Record, tag="packets", frozen=True):

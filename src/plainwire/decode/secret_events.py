@@ -69,6 +69,7 @@ class SecretDecoder:
             context.texts[secret.comm],
             program.exe,
             program.cmdline,
+            program.container,
             path,
             secret.label,
             secret.client_random.hex(),

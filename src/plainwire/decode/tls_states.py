@@ -65,6 +65,7 @@ class TlsStateDecoder:
                 comm,
                 program.exe,
                 program.cmdline,
+                program.container,
                 path,
                 fields.ssl,
                 self._versions[fields.version],
