@@ -48,7 +48,7 @@ def container_of_cgroup(cgroup_id: int) -> str | None:
             return None
         descriptor = _open_by_handle(mount, struct.pack("=IiQ", 8, _FILEID_KERNFS, cgroup_id))
         try:
-            return container_in("0::" + os.readlink(f"/proc/self/fd/{descriptor}"))
+            return container_in(f"0::{Path(f'/proc/self/fd/{descriptor}').readlink()}")
         finally:
             os.close(descriptor)
     return None
