@@ -7,27 +7,34 @@
 #define PLAINWIRE_HELLO_CONNECTION_BPF_H
 
 #include "client_hellos.bpf.h"
+#include "scratch.bpf.h"
 
 #define SLOTS 16
 #define MAX_DESCRIPTORS 65536
 #define NO_FD -1
 
+/* What a search has in hand. It is made in an event's buffer, since the stack is 512 bytes for all functions together. */
+struct hello_search_t {
+	struct client_hello_key_t key;
+	struct connection_t now;
+	__u64 slots[SLOTS];
+};
+
 /* Which of SLOTS entries of a descriptor table is `file`; -1: none. Not inlined, so that it is verified once. */
-__attribute__((noinline)) int find_file(__u64 slots, __u64 file)
+__attribute__((noinline)) int find_file(struct hello_search_t *search, __u64 slots, __u64 file)
 {
-	__u64 files[SLOTS];
 	int found = -1;
 
-	if (bpf_probe_read_kernel(files, sizeof(files), (void *)slots))
+	if (!search || bpf_probe_read_kernel(search->slots, sizeof(search->slots), (void *)slots))
 		return -1;
 	for (int i = 0; i < SLOTS; i++)
-		if (files[i] == file)
+		if (search->slots[i] == file)
 			found = i;
 	return found;
 }
 
 /* The current process's descriptor of a file; NO_FD where it has none. */
-__attribute__((noinline)) int find_descriptor(__u64 file)
+__attribute__((noinline)) int find_descriptor(struct hello_search_t *search, __u64 file)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
@@ -41,7 +48,7 @@ __attribute__((noinline)) int find_descriptor(__u64 file)
 
 		if (first >= count)
 			break;
-		at = find_file(slots + first * sizeof(file), file);
+		at = find_file(search, slots + first * sizeof(file), file);
 		if (at >= 0)
 			return first + at;
 	}
@@ -60,25 +67,56 @@ static __always_inline bool same_ends(const struct connection_t *one, const stru
  * Look one end's socket up. Gives CONNECTION_BY_CLIENT_RANDOM, and puts it and its descriptor into `state`, where the
  * process holds it; else why not.
  */
-static __always_inline __u16 find_hello_socket(const struct client_hello_key_t *key, struct ssl_state_t *state)
+static __always_inline __u16 find_hello_socket(struct hello_search_t *search, struct ssl_state_t *state)
 {
-	struct connection_t *seen = bpf_map_lookup_elem(&client_hellos, key);
-	struct connection_t now = {.way = state->connection.way};
+	struct connection_t *seen = bpf_map_lookup_elem(&client_hellos, &search->key);
 	struct sock *sock;
 	__s32 fd;
 
 	if (!seen)
 		return CONNECTION_HELLO_UNSEEN;
+	__builtin_memset(&search->now, 0, sizeof(search->now));
+	search->now.way = state->connection.way;
 	sock = (struct sock *)seen->sock;
 	/* Read again: an accepted socket had no file before accept(), and the address may be another socket's by now. */
-	if (!read_socket(sock, &now) || !same_ends(&now, seen))
+	if (!read_socket(sock, &search->now) || !same_ends(&search->now, seen))
 		return CONNECTION_NOT_HELD;
-	fd = find_descriptor((__u64)BPF_CORE_READ(sock, sk_socket, file));
+	fd = find_descriptor(search, (__u64)BPF_CORE_READ(sock, sk_socket, file));
 	if (fd == NO_FD)
 		return CONNECTION_NOT_HELD;
-	state->connection = now;
+	state->connection = search->now;
 	state->fd = fd;
 	return CONNECTION_BY_CLIENT_RANDOM;
+}
+
+static __always_inline void learn_by_search(struct hello_search_t *search, struct ssl_state_t *state, __u64 ssl,
+					    __u32 library)
+{
+	struct library_layout_t *layout = bpf_map_lookup_elem(&library_layouts, &library);
+	__u16 way, other;
+	__u32 server;
+
+	search->key.received = 0;
+	if (!layout || !read_by_layout(search->key.random, sizeof(search->key.random), ssl, &layout->client_random)) {
+		if (state->connection.way == CONNECTION_UNKNOWN)
+			state->connection.way = CONNECTION_LAYOUT_UNKNOWN;
+		return;
+	}
+	state->hello_sought = 1;
+	if (read_by_layout(&server, sizeof(server), ssl, &layout->server)) {
+		search->key.received = server != 0;
+		way = find_hello_socket(search, state);
+	} else {
+		way = find_hello_socket(search, state);
+		search->key.received = 1;
+		other = find_hello_socket(search, state);
+		if (way == CONNECTION_BY_CLIENT_RANDOM && other == CONNECTION_BY_CLIENT_RANDOM)
+			way = CONNECTION_AMBIGUOUS;
+		else if (way == CONNECTION_HELLO_UNSEEN || other == CONNECTION_BY_CLIENT_RANDOM)
+			way = other;
+	}
+	if (state->connection.way != CONNECTION_AMBIGUOUS || way == CONNECTION_BY_CLIENT_RANDOM)
+		state->connection.way = way;
 }
 
 /*
@@ -87,33 +125,12 @@ static __always_inline __u16 find_hello_socket(const struct client_hello_key_t *
  */
 __attribute__((noinline)) int learn_by_hello(struct ssl_state_t *state, __u64 ssl, __u32 library)
 {
-	struct library_layout_t *layout = bpf_map_lookup_elem(&library_layouts, &library);
-	struct client_hello_key_t key = {};
-	__u16 way, other;
-	__u32 server;
+	struct scratch scratch;
 
-	if (!state)
+	if (!state || !claim_scratch(&scratch))
 		return 0;
-	if (!layout || !read_by_layout(key.random, sizeof(key.random), ssl, &layout->client_random)) {
-		if (state->connection.way == CONNECTION_UNKNOWN)
-			state->connection.way = CONNECTION_LAYOUT_UNKNOWN;
-		return 0;
-	}
-	state->hello_sought = 1;
-	if (read_by_layout(&server, sizeof(server), ssl, &layout->server)) {
-		key.received = server != 0;
-		way = find_hello_socket(&key, state);
-	} else {
-		way = find_hello_socket(&key, state);
-		key.received = 1;
-		other = find_hello_socket(&key, state);
-		if (way == CONNECTION_BY_CLIENT_RANDOM && other == CONNECTION_BY_CLIENT_RANDOM)
-			way = CONNECTION_AMBIGUOUS;
-		else if (way == CONNECTION_HELLO_UNSEEN || other == CONNECTION_BY_CLIENT_RANDOM)
-			way = other;
-	}
-	if (state->connection.way != CONNECTION_AMBIGUOUS || way == CONNECTION_BY_CLIENT_RANDOM)
-		state->connection.way = way;
+	learn_by_search((struct hello_search_t *)scratch.event->data, state, ssl, library);
+	release_scratch(&scratch);
 	return 0;
 }
 
