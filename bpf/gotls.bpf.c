@@ -137,35 +137,11 @@ static __always_inline __u64 argument(struct pt_regs *ctx, bool registers, int i
 	return registers ? register_argument(ctx, index) : stack_word(ctx, index);
 }
 
+#include "go_sockets.bpf.h"
+
 static __always_inline bool is_wanted(void)
 {
 	return is_target(bpf_get_current_pid_tgid() >> 32, (__u32)bpf_get_current_uid_gid());
-}
-
-/*
- * The descriptor of the socket below a tls.Conn, or -1. A tls.Conn begins with its net.Conn: an itab and a pointer. If
- * that is no socket but a type that itself begins with a net.Conn (an embedded one, or another tls.Conn), its is looked
- * at. A TCPConn begins with its netFD, which holds the descriptor at byte 16.
- */
-static __always_inline __s32 find_fd(const struct go_layout_t *layout, __u64 bias, __u64 conn)
-{
-	for (int depth = 0; depth < 4; depth++) {
-		__u64 interface[2], descriptor;
-		__s64 fd;
-
-		if (bpf_probe_read_user(interface, sizeof(interface), (void *)conn))
-			return -1;
-		for (int i = 0; i < MAX_GO_SOCKET_ITABS; i++) {
-			if (!layout->socket_itabs[i] || layout->socket_itabs[i] + bias != interface[0])
-				continue;
-			if (bpf_probe_read_user(&descriptor, sizeof(descriptor), (void *)interface[1]) ||
-			    bpf_probe_read_user(&fd, sizeof(fd), (void *)(descriptor + 16)))
-				return -1;
-			return fd >= 0 && fd < 0x7fffffff ? fd : -1;
-		}
-		conn = interface[1];
-	}
-	return -1;
 }
 
 static __always_inline __u32 find_version(const struct go_layout_t *layout, __u64 conn)
@@ -192,8 +168,7 @@ static __always_inline int send_go(struct pt_regs *ctx, __u64 conn, __u64 buf, _
 	call.buf = buf;
 	call.library = library;
 	call.version = find_version(layout, conn);
-	/* The cookie's upper half is the probe's offset in the file: what is between that and here is the load address. */
-	call.fd = find_fd(layout, PT_REGS_IP(ctx) - (cookie >> 32) - layout->text_base, conn);
+	call.fd = find_fd(ctx, layout, conn);
 	if (call.fd >= 0 && read_socket_of_fd(call.fd, &state->connection))
 		state->connection.way = CONNECTION_BY_NET_CONN;
 	return send_data(ctx, state, &call, type, length);
@@ -212,7 +187,10 @@ static __always_inline int write_record(struct pt_regs *ctx, bool registers)
 {
 	__u64 length = argument(ctx, registers, 3);
 
-	if ((__u8)argument(ctx, registers, 1) != RECORD_TYPE_APPLICATION_DATA || (__s64)length <= 0 || !is_wanted())
+	if (!is_wanted())
+		return 0;
+	begin_call(ctx, registers, argument(ctx, registers, 0));
+	if ((__u8)argument(ctx, registers, 1) != RECORD_TYPE_APPLICATION_DATA || (__s64)length <= 0)
 		return 0;
 	return send_go(ctx, argument(ctx, registers, 0), argument(ctx, registers, 2), length, GOTLS_EVENT_TYPE_WRITE);
 }
@@ -251,6 +229,7 @@ int probe_go_read_register(struct pt_regs *ctx)
 	if (!is_wanted() || !find_frame(ctx, &key, stack))
 		return 0;
 	read.conn = register_argument(ctx, 0);
+	begin_call(ctx, true, read.conn);
 	read.buf = register_argument(ctx, 1);
 	if (read.buf >= stack[0] && read.buf < stack[1]) {
 		read.buf = stack[1] - read.buf;

@@ -88,4 +88,19 @@ struct go_read_t {
 	__u32 reserved;
 };
 
+/* Where on a stack the return address of a call stands. */
+struct go_call_key_t {
+	__u64 goroutine; /* address of its runtime.g; 0 where not known */
+	__u64 slot;	 /* bytes below the upper end of its stack; the address, where the goroutine is not known */
+	__u32 pid;
+	__u32 reserved;
+};
+
+/* A call on a tls.Conn whose net.Conn is no socket. */
+struct go_call_t {
+	__u64 conn;
+	__u64 return_address;
+	__u64 sock; /* address of the struct sock that was used inside it; 0: none yet */
+};
+
 #endif

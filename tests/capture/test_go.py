@@ -48,14 +48,14 @@ def run(command: Sequence[str | Path]) -> tuple[int, str]:
         return process.pid, output
 
 
-def streams(events: Sequence[Event], pid: int, direction: str, end: str) -> Streams:
+def streams(events: Sequence[Event], pid: int, direction: str, end: str, way: str = "net_conn") -> Streams:
     """The bytes of each connection by its client's port: the `end`_port of the process."""
     found: dict[int, list[bytes]] = defaultdict(list)
     for event in events:
         if event["kind"] == "data" and event["pid"] == pid and event["direction"] == direction:
             assert event["module"] == "gotls"
             assert event["missing"] == 0
-            assert event["connection"]["way"] == "net_conn"
+            assert event["connection"]["way"] == way
             found[event["connection"][f"{end}_port"]].append(base64.b64decode(event["data"]))
     return {port: b"".join(parts) for port, parts in found.items()}
 
@@ -72,7 +72,14 @@ def recorded(folder: Path, kind: str) -> Streams:
 
 
 def exchange(
-    run_plainwire: RunPlainwire, program: Path, certificate: Certificate, folder: Path, *flags: str, version: int = 13
+    run_plainwire: RunPlainwire,
+    program: Path,
+    certificate: Certificate,
+    folder: Path,
+    *flags: str,
+    version: int = 13,
+    way: str = "net_conn",
+    server_flags: tuple[str, ...] = (),
 ) -> tuple[Capture, int]:
     """An exchange between two processes, whose events are compared with what they recorded; the client's pid.
 
@@ -82,7 +89,7 @@ def exchange(
     for path in ends.values():
         path.mkdir()
     common = ["-version", str(version)]
-    with go_server(program, certificate, *common, "-out", ends["server"]) as (server, port):
+    with go_server(program, certificate, *common, "-out", ends["server"], *server_flags) as (server, port):
         capture = run_plainwire("--json", "--module", "gotls")
         client, _ = run([program, "client", f"127.0.0.1:{port}", *common, "-out", ends["client"], *flags])
         # The server may still be writing its files down.
@@ -93,8 +100,8 @@ def exchange(
     assert capture.stop() == 0
     events = capture.events()
     for direction, kind in (("write", "written"), ("read", "read")):
-        assert streams(events, client, direction, "local") == recorded(ends["client"], kind)
-        assert streams(events, server, direction, "remote") == recorded(ends["server"], kind)
+        assert streams(events, client, direction, "local", way) == recorded(ends["client"], kind)
+        assert streams(events, server, direction, "remote", way) == recorded(ends["server"], kind)
     stats = events[-1]
     assert stats["kind"] == "stats" and stats["losses"] == {}
     return capture, client
@@ -155,6 +162,31 @@ def test_a_hundred_goroutines_whose_stacks_move(
 def test_a_net_conn_of_the_programs_own(run_plainwire: RunPlainwire, certificate: Certificate, tmp_path: Path) -> None:
     """A type that embeds the socket's net.Conn."""
     exchange(run_plainwire, go.build(go.NEWEST, "exchange"), certificate, tmp_path, "-wrap")
+
+
+@pytest.mark.parametrize("tls", [12, 13])
+def test_a_net_conn_that_holds_its_socket_out_of_sight(
+    run_plainwire: RunPlainwire, certificate: Certificate, tmp_path: Path, tls: int
+) -> None:
+    """The socket that is used inside the calls; beside them the same goroutines use others, which are not claimed."""
+    flags = ("-hide", "-connections", "20", "-rounds", "10", "-size", "4000")
+    program = go.build(go.NEWEST, "exchange")
+    exchange(run_plainwire, program, certificate, tmp_path, *flags, version=tls, way="thread", server_flags=("-hide",))
+
+
+def test_a_net_conn_whose_socket_other_goroutines_use(
+    run_plainwire: RunPlainwire, certificate: Certificate, tmp_path: Path
+) -> None:
+    """Which socket a pipe leads to can't be known; none is claimed."""
+    program = go.build(go.NEWEST, "exchange")
+    with go_server(program, certificate, "-out", tmp_path) as (_, port):
+        capture = run_plainwire("--json", "--elf", program)
+        flags = ["-relay", "-connections", "5", "-rounds", "5", "-size", "4000", "-out", tmp_path]
+        client, _ = run([program, "client", f"127.0.0.1:{port}", *flags])
+        capture.stop()
+    events = [event for event in capture.events("data") if event["pid"] == client]
+    assert sum(event["length"] for event in events if event["direction"] == "write") == 5 * 5 * 4000
+    assert {event["connection_note"] for event in events} == {"no socket used yet"}
 
 
 @pytest.mark.parametrize("version", ["1.15", go.NEWEST])

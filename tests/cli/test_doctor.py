@@ -60,5 +60,7 @@ def test_a_chosen_way_is_taken_or_refused(run_plainwire: RunPlainwire, family: s
     refused = plainwire("capture", "--hooks", family, "--duration", "1")
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1
-    assert refused.stderr.startswith(f"plainwire: --hooks {family}: socket used inside a call can't be seen so here")
+    # Where a Go program runs, its module's hook may come first.
+    assert refused.stderr.startswith(f"plainwire: --hooks {family}: socket used inside a call")
+    assert "can't be seen so here" in refused.stderr
     assert str(way["reason"]) in refused.stderr

@@ -105,7 +105,7 @@ def read_go_tls(elf: ElfFile) -> GoTls:
         parked_reads=abi == "stack" or read.keeps_buffer_above_frame(),
         version_offset=version_offset,
         socket_itabs=itabs,
-        key_labels=tuple(_only_place(pointers, table, label) for label in KEY_LABELS),
+        key_labels=_label_places(pointers, table),
         problems=tuple(problems),
     )
 
@@ -121,15 +121,22 @@ def _require_tls(elf: ElfFile, table: Pclntab, functions: dict[str, GoFunction])
     raise InputError(f"{elf.name}: a Go program without crypto/tls: it has nothing to capture")
 
 
-def _only_place(pointers: Pointers, table: Pclntab, text: bytes) -> int:
-    """The address of a constant text; 0 where it stands in several places or in none."""
-    places = []
+def _label_places(pointers: Pointers, table: Pclntab) -> tuple[int, ...]:
+    """The address of each of KEY_LABELS; 0 where it stands in several places or in none.
+
+    What labels have in common is searched, and not each of them: constants can be 50 MB.
+    """
+    places: dict[bytes, list[int]] = {label: [] for label in KEY_LABELS}
     for address, data in pointers.data(False, table.addresses):
-        at = data.find(text)
-        while at >= 0:
-            places.append(address + at)
-            at = data.find(text, at + 1)
-    return places[0] if len(places) == 1 else 0
+        for common in (b"CLIENT_RANDOM", b"TRAFFIC_SECRET"):
+            at = data.find(common)
+            while at >= 0:
+                for label, found in places.items():
+                    start = at - label.find(common)
+                    if common in label and data.startswith(label, max(start, 0)):
+                        found.append(address + start)
+                at = data.find(common, at + 1)
+    return tuple(found[0] if len(found) == 1 else 0 for found in places.values())
 
 
 def _socket_itabs(pointers: Pointers, table: Pclntab, functions: dict[str, GoFunction]) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plainwire.modules import GoHook, Module
+from plainwire.modules import GoHook, KernelHook, Module, Way
 
 _READ = "crypto/tls.(*Conn).Read"
 
@@ -28,5 +28,15 @@ MODULE = Module(
             gives="keys",
         ),
         GoHook("crypto/tls.(*Conn).Close", "body", register="probe_go_close_register", stack="probe_go_close_stack"),
+    ),
+    kernel_hooks=(
+        KernelHook(
+            "socket used inside a call on a wrapped connection",
+            (
+                Way("tracepoint", ("go_socket_sent", "go_socket_received")),
+                Way("kprobe", ("probe_go_tcp_sendmsg", "probe_go_tcp_recvmsg")),
+            ),
+            without="connections over a net.Conn of the program's own that holds its socket out of sight stay unknown",
+        ),
     ),
 )

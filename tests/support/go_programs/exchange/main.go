@@ -32,12 +32,71 @@ var (
 	keylog      = flag.String("keylog", "", "")
 	wait        = flag.String("wait", "", "a file that must exist before a client writes")
 	wrap        = flag.Bool("wrap", false, "let the net.Conn be a type of this program's")
+	hide        = flag.Bool("hide", false, "let it be a type that has its socket out of sight, and use others beside it")
+	relay       = flag.Bool("relay", false, "let it be a pipe, whose other end another goroutine forwards to a socket")
 )
 
 // wrapped is a net.Conn that is no socket but has one.
 type wrapped struct {
 	net.Conn
 	name string
+}
+
+// hidden is a net.Conn that begins with something else than its socket.
+type hidden struct {
+	name  string
+	below net.Conn
+}
+
+func (h *hidden) Read(b []byte) (int, error)         { return h.below.Read(b) }
+func (h *hidden) Write(b []byte) (int, error)        { return h.below.Write(b) }
+func (h *hidden) Close() error                       { return h.below.Close() }
+func (h *hidden) LocalAddr() net.Addr                { return h.below.LocalAddr() }
+func (h *hidden) RemoteAddr() net.Addr               { return h.below.RemoteAddr() }
+func (h *hidden) SetDeadline(t time.Time) error      { return h.below.SetDeadline(t) }
+func (h *hidden) SetReadDeadline(t time.Time) error  { return h.below.SetReadDeadline(t) }
+func (h *hidden) SetWriteDeadline(t time.Time) error { return h.below.SetWriteDeadline(t) }
+
+// relayed is an end of a pipe that says it is the socket which the other end is forwarded to.
+type relayed struct {
+	net.Conn
+	socket net.Conn
+}
+
+func (r *relayed) LocalAddr() net.Addr  { return r.socket.LocalAddr() }
+func (r *relayed) RemoteAddr() net.Addr { return r.socket.RemoteAddr() }
+
+func relayTo(socket net.Conn) net.Conn {
+	near, far := net.Pipe()
+	go func() {
+		io.Copy(socket, far)
+		socket.Close()
+	}()
+	go func() {
+		io.Copy(far, socket)
+		far.Close()
+	}()
+	return &relayed{near, socket}
+}
+
+func clothe(raw net.Conn) net.Conn {
+	switch {
+	case *wrap:
+		return &wrapped{raw, "wrapped"}
+	case *hide:
+		return &hidden{"hidden", raw}
+	case *relay:
+		return relayTo(raw)
+	}
+	return raw
+}
+
+// decoy uses a socket that has nothing to do with TLS, from where the caller has just used one that has.
+func decoy() {
+	one, err := net.Dial("udp", "127.0.0.1:9")
+	check(err)
+	one.Write([]byte("decoy"))
+	one.Close()
 }
 
 func check(err error) {
@@ -128,10 +187,7 @@ func payload(seed uint32, size int) []byte {
 func talk(number int, address string, settings *tls.Config) {
 	raw, err := net.Dial("tcp", address)
 	check(err)
-	if *wrap {
-		raw = &wrapped{raw, "wrapped"}
-	}
-	connection := tls.Client(raw, settings)
+	connection := tls.Client(clothe(raw), settings)
 	check(connection.Handshake())
 	for *wait != "" {
 		if _, err := os.Stat(*wait); err == nil {
@@ -145,11 +201,17 @@ func talk(number int, address string, settings *tls.Config) {
 		go func() {
 			_, err := connection.Write(bytes)
 			check(err)
+			if *hide {
+				decoy()
+			}
 		}()
 		written.Write(bytes)
 		for read.Len() < written.Len() {
 			_, err := readSome(connection, &read)
 			check(err)
+			if *hide {
+				decoy()
+			}
 		}
 	}
 	local := port(connection.LocalAddr())
@@ -193,6 +255,6 @@ func main() {
 	for {
 		connection, err := listener.Accept()
 		check(err)
-		go serve(tls.Server(connection, settings))
+		go serve(tls.Server(clothe(connection), settings))
 	}
 }
