@@ -20,9 +20,10 @@ from tests.conftest import RunPlainwire
 from tests.support import go
 from tests.support.certificate import Certificate
 from tests.support.plainwire import Capture, Event, plainwire
-from tests.support.processes import free_port, running
+from tests.support.processes import free_port, running, wait_until
 from tests.support.servers import Server
 from tests.support.streams import bytes_of
+from tests.support.tcpdump import packets, tcpdump
 
 pytestmark = pytest.mark.bpf
 
@@ -108,7 +109,9 @@ def exchange(
 
 
 @pytest.mark.parametrize("tls", [12, 13])
-@pytest.mark.parametrize("build", [("1.15",), (go.NEWEST,), (go.NEWEST, *STRIPPED, "-buildmode=pie")], ids=" ".join)
+@pytest.mark.parametrize(
+    "build", [("1.15",), ("1.21.13",), (go.NEWEST,), (go.NEWEST, *STRIPPED, "-buildmode=pie")], ids=" ".join
+)
 def test_both_ends_tell_the_same(
     run_plainwire: RunPlainwire, certificate: Certificate, tmp_path: Path, build: tuple[str, ...], tls: int
 ) -> None:
@@ -225,6 +228,37 @@ def test_key_log_is_the_programs_own(
     assert len(lines) == 20 * (1 if tls == 12 else 4)
     captured = keylog.read_text().splitlines()
     assert sorted(captured) == sorted(lines), capture.messages
+
+
+def decrypted(trace: Path, keylog: Path) -> tuple[bytes, bytes]:
+    """What client and server said on the first connection of a file of packets, as tshark decrypts it."""
+    keys = ["-o", f"tls.keylog_file:{keylog}"]
+    command = ["tshark", "-n", "-q", "-r", str(trace), *keys, "-z", "follow,tls,raw,0"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    spoken = [line for line in lines if line.strip() and set(line.strip()) <= set("0123456789abcdef")]
+    client = b"".join(bytes.fromhex(line) for line in spoken if not line.startswith("\t"))
+    return client, b"".join(bytes.fromhex(line) for line in spoken if line.startswith("\t"))
+
+
+@pytest.mark.parametrize("tls", [12, 13])
+@pytest.mark.parametrize("version", ["1.15", go.NEWEST])
+def test_tshark_decrypts_with_the_captured_keys(
+    run_plainwire: RunPlainwire, certificate: Certificate, tmp_path: Path, version: str, tls: int
+) -> None:
+    """Packets as tcpdump saw them; the program writes no key log of its own."""
+    program = Path(shutil.copy(go.build(version, "exchange", *STRIPPED), tmp_path / "exchange"))
+    keylog, trace = tmp_path / "keys.log", tmp_path / "trace.pcap"
+    flags = ["-version", str(tls), "-rounds", "3", "-size", "2000", "-out", tmp_path]
+    with go_server(program, certificate, "-version", str(tls), "-out", tmp_path) as (_, port):
+        capture = run_plainwire("--elf", program, "--keylog", keylog, "--no-data")
+        with tcpdump(trace, "-i", "lo", f"tcp port {port}"):
+            run([program, "client", f"127.0.0.1:{port}", *flags])
+            flags_at = 14 + 20 + 13  # Ethernet, IPv4, and the place of FIN in TCP's header
+            wait_until(lambda: any(packet[flags_at] & 1 for packet in packets(trace)), "the end of the connection")
+        capture.stop()
+    (written,) = recorded(tmp_path, "written").values()
+    assert len(written) == 6000
+    assert decrypted(trace, keylog) == (written, written)
 
 
 @pytest.mark.parametrize("version", ["1.15", go.NEWEST])
