@@ -168,7 +168,9 @@ def verifier_lines(messages: str) -> str:
     program = re.search(r"prog '([^']+)': BPF program load failed: (.*)", messages)
     log = re.search(r"BEGIN PROG LOAD LOG --\n(.*?)-- END PROG LOAD LOG", messages, re.DOTALL)
     if not program or not log:
-        return messages.strip().splitlines()[-1] if messages.strip() else "no reason given"
+        # The last line names the object only, by a number.
+        lines = [line for line in messages.splitlines() if line and "failed to load object" not in line]
+        return lines[-1].removeprefix("libbpf: ") if lines else "no reason given"
     # Instructions and register states lead up to the reason; the reason itself starts with neither.
     reasons = [
         line
