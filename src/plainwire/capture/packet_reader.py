@@ -8,27 +8,36 @@ in the kernel's buffer, and the kernel counts what does not fit there.
 from __future__ import annotations
 
 import os
+import re
 import select
 import threading
 from collections import deque
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from plainwire.kernel.buffers import EventBuffer
 
-MOST_WAITING_BYTES: Final = 256 << 20
+_MOST_WAITING_BYTES: Final = 1 << 30
 _ROUNDS_AT_ONCE: Final = 4
 # As in capture/session.py: while the reader sleeps, the kernel wakes nobody.
 _PAUSE_S: Final = 0.005
 _PERF_PERIOD_S: Final = 0.025
 
 
+def available_memory() -> int:
+    """Bytes that can be had without swapping."""
+    found = re.search(r"MemAvailable:\s*(\d+) kB", Path("/proc/meminfo").read_text())
+    return int(found[1]) << 10 if found else 0
+
+
 class PacketReader:
     """Reads from when it is made until `stop`. `wakeup_fd` is readable when there is something to take."""
 
-    def __init__(self, buffer: EventBuffer, most_waiting_bytes: int = MOST_WAITING_BYTES) -> None:
+    def __init__(self, buffer: EventBuffer, most_waiting_bytes: int | None = None) -> None:
+        """most_waiting_bytes: a quarter of the memory that is free, and at most 1 GiB, if not given."""
         self._buffer = buffer
-        self._most_waiting = most_waiting_bytes
+        self._most_waiting = most_waiting_bytes or min(_MOST_WAITING_BYTES, available_memory() // 4)
         self._rounds: deque[tuple[list[bytes], int]] = deque()
         self._waiting = 0  # bytes; each side changes it under the lock
         self._lock = threading.Lock()

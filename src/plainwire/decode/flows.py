@@ -29,7 +29,7 @@ class Flow(NamedTuple):
         return Flow(self.protocol, self.remote_address, self.remote_port, self.local_address, self.local_port)
 
 
-def flow_of(packet: bytes, link_type: int, *, outgoing: bool) -> Flow | None:
+def flow_of(packet: bytes | memoryview, link_type: int, *, outgoing: bool) -> Flow | None:
     """None where the packet has no ports, or is too short to tell."""
     offset = 0
     if link_type == _ETHERNET:
@@ -53,19 +53,20 @@ def flow_of(packet: bytes, link_type: int, *, outgoing: bool) -> Flow | None:
     return Flow(protocol, destination, destination_port, source, source_port)
 
 
-def _ipv4(packet: bytes, offset: int) -> tuple[int, int, bytes, bytes] | None:
+def _ipv4(packet: bytes | memoryview, offset: int) -> tuple[int, int, bytes, bytes] | None:
     """Protocol, where its header begins, source and destination."""
     if len(packet) < offset + 20 or int.from_bytes(packet[offset + 6 : offset + 8]) & 0x1FFF:
         return None  # only the first fragment has ports
-    addresses = packet[offset + 12 : offset + 20]
+    addresses = bytes(packet[offset + 12 : offset + 20])
     header_size = (packet[offset] & 0x0F) * 4
     return packet[offset + 9], offset + header_size, _MAPPED + addresses[:4], _MAPPED + addresses[4:]
 
 
-def _ipv6(packet: bytes, offset: int) -> tuple[int, int, bytes, bytes] | None:
+def _ipv6(packet: bytes | memoryview, offset: int) -> tuple[int, int, bytes, bytes] | None:
     if len(packet) < offset + 40:
         return None
     protocol, transport = packet[offset + 6], offset + 40
     while protocol in _EXTENSIONS and len(packet) >= transport + 8:
         protocol, transport = packet[transport], transport + (packet[transport + 1] + 1) * 8
-    return protocol, transport, packet[offset + 8 : offset + 24], packet[offset + 24 : offset + 40]
+    addresses = bytes(packet[offset + 8 : offset + 40])
+    return protocol, transport, addresses[:16], addresses[16:]

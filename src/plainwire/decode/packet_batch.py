@@ -21,7 +21,7 @@ class PacketProcess:
     container: str | None
 
 
-PacketRow = tuple[int, InterfaceFacts, PacketProcess, bool, int, bytes]
+PacketRow = tuple[int, InterfaceFacts, PacketProcess, bool, int, bytes | memoryview]
 """CLOCK_MONOTONIC in ns, interface, process, whether it goes out, bytes on the wire, the bytes captured."""
 
 
@@ -60,5 +60,5 @@ class PacketBatch(Sequence[PacketEvent]):
                 process.comm,
                 process.container,
                 length,
-                data,
+                bytes(data),
             )

@@ -27,6 +27,7 @@ _OWNERS_KEPT_NS: Final = 1_000_000_000
 _MOST_PROCESSES: Final = 65536
 _MAC_ADDRESSES: Final = 12
 _TAG_SIZE: Final = 4
+_WORTH_A_VIEW: Final = 512
 
 # enum packet_flag of bpf/abi.h
 _OUTGOING: Final = 1
@@ -186,12 +187,14 @@ class PacketDecoder:
             except struct.error:
                 damaged += 1
                 continue
-            data = sample[start : start + captured]
+            end = start + captured
+            # A view costs more than a copy of few bytes, and less than one of many.
+            data = sample[start:end] if captured < _WORTH_A_VIEW else memoryview(sample)[start:end]
             if len(data) != captured:
                 damaged += 1
                 continue
             if vlan:
-                data = data[:_MAC_ADDRESSES] + struct.pack(">HH", vlan, vlan_tci) + data[_MAC_ADDRESSES:]
+                data = b"".join((data[:_MAC_ADDRESSES], struct.pack(">HH", vlan, vlan_tci), data[_MAC_ADDRESSES:]))
                 length += _TAG_SIZE
             interface = interfaces.get(ifindex, _UNKNOWN_INTERFACE)
             outgoing = flags & _OUTGOING != 0

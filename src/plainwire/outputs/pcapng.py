@@ -44,7 +44,7 @@ _PACKET_HEAD: Final = struct.Struct("<IIIIIII")
 _LENGTH: Final = struct.Struct("<I")
 _BUFFERED_BYTES: Final = 1 << 20
 
-Packet = tuple[int, int, bytes, int, bytes]
+Packet = tuple[int, int, bytes | memoryview, int, bytes]
 """Interface, ns since 1970 in UTC, the bytes captured, bytes on the wire, and options of `packet_options`."""
 
 
@@ -58,7 +58,7 @@ class PcapngWriter:
     def __init__(self, write: Callable[[bytes], object], application: str) -> None:
         self._write = write
         self._interfaces = 0
-        self._parts: list[bytes] = []
+        self._parts: list[bytes | memoryview] = []
         self._unflushed = 0
         self.bytes_written = 0
         options = (
