@@ -295,6 +295,34 @@ class StatsEvent(Event, tag="stats", gc=False):
     complete: bool  # False: the recording was cut short
 
 
+class ConnectionState(Event, tag="connection", gc=False):
+    """An open connection, as `plainwire connections` shows it (docs/connections.md); no event of a capture.
+
+    read_bytes, written_bytes: plaintext of TLS calls since the capture began. age_ns: None where the connection is
+    older than the capture. The fields from family to net_namespace are those of Connection.
+    """
+
+    KIND: ClassVar[str] = "connection"
+
+    pid: int
+    uid: int
+    comm: str
+    exe: str | None
+    container: str | None
+    family: Literal["IPv4", "IPv6", "unix"] | None
+    local_address: str | None
+    local_port: int | None
+    remote_address: str | None
+    remote_port: int | None
+    net_namespace: int | None
+    connection_note: ConnectionNote | None
+    tls_version: str | None
+    cipher: str | None
+    read_bytes: int
+    written_bytes: int
+    age_ns: int | None
+
+
 AnyEvent = (
     DataEvent
     | ConnectEvent

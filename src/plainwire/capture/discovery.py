@@ -82,6 +82,7 @@ class Discovery:
         self._mapped: set[tuple[object, ...]] = set()  # as /proc/PID/maps tells them: not opened again
         self._attached: set[tuple[FileIdentity, int]] = set()
         self._loaders: set[FileIdentity] = set()
+        self._served: set[tuple[tuple[int, int], int]] = set()  # files with TLS, as /proc/PID/maps tells them
         self._new: list[LibraryFacts] = []
         self._next_id = 1
         self.shell_count = 0  # of the attached files, those that are shells
@@ -148,14 +149,21 @@ class Discovery:
                 with suppress(PlainwireError):
                     fd = process.open_mapped(pid, mapped)
                     try:
-                        self._attach(
+                        if self._attach(
                             fd,
                             mapped.path,
                             0 if self._everywhere else pid,
                             functools.partial(LibraryFiles.mapped, pid, mapped),
-                        )
+                        ):
+                            self._served.add((mapped.device, mapped.inode))
                     finally:
                         os.close(fd)
+
+    def serves(self, pid: int) -> bool:
+        """Whether a process maps a file that was attached. False too if it is gone, or not ours to look at."""
+        with suppress(PlainwireError):
+            return any((mapped.device, mapped.inode) in self._served for mapped in process.mapped_files(pid))
+        return False
 
     def _attach(self, fd: int, path: str, pid: int, open_files: OpenFiles) -> bool:
         """Whether a module serves this file. open_files: opens it again, and the libraries that it needs."""

@@ -182,6 +182,10 @@ class Session:
         """How many shells, as files, are attached."""
         return self._discovery.shell_count
 
+    def serves(self, pid: int) -> bool:
+        """Whether a process uses a file that is attached. From the thread that iterates over `records()`."""
+        return self._discovery.serves(pid)
+
     def stop(self) -> None:
         """End `records()` after what has been captured by now. Safe in a signal handler."""
         self._stopped = True

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pybase64
 
-from plainwire.events import AnyEvent, DataEvent, PacketEvent
+from plainwire.events import AnyEvent, ConnectionState, DataEvent, PacketEvent
 from plainwire.outputs.clean import escape_json, without_surrogates
 
 _LARGE = 1024  # bytes of payload from which pybase64 (SIMD) gains more than the event's copy costs
@@ -20,7 +20,7 @@ class JsonFormat:
     def __init__(self) -> None:
         self._encoder = msgspec.json.Encoder()
 
-    def encode(self, events: Sequence[AnyEvent]) -> bytes:
+    def encode(self, events: Sequence[AnyEvent | ConnectionState]) -> bytes:
         """The lines of `events`, each ended by \\n."""
         prepared = [
             _with_base64(event) if isinstance(event, DataEvent | PacketEvent) and len(event.data) >= _LARGE else event
@@ -39,7 +39,7 @@ def _with_base64(event: DataEvent | PacketEvent) -> DataEvent | PacketEvent:
     return msgspec.structs.replace(event, data=msgspec.Raw(b'"%b"' % pybase64.b64encode(event.data)))
 
 
-def _encodable(event: AnyEvent) -> AnyEvent:
+def _encodable(event: AnyEvent | ConnectionState) -> AnyEvent | ConnectionState:
     values = ((name, getattr(event, name)) for name in event.__struct_fields__)
     return msgspec.structs.replace(event, **{name: _encodable_value(value) for name, value in values})
 
