@@ -2,9 +2,10 @@
 # all is there. Under sudo the checkout's files stay the calling user's.
 
 PYTEST =
+KERNELS =
 BENCH =
 
-.PHONY: build demo test check bench clean help
+.PHONY: build demo test test-kernels check bench clean help
 
 build: ## leave .venv/bin/plainwire ready to run
 	@scripts/setup build
@@ -15,6 +16,10 @@ demo: ## capture a real HTTPS exchange on this machine and show its plaintext (n
 
 test: ## run all tests (those of eBPF need root); PYTEST='tests/cli -x' passes arguments on
 	@scripts/test $(PYTEST)
+
+test-kernels: ## test on other kernels too, emulated, and tell in docs/kernels.md (needs root, takes half an hour)
+	@scripts/setup test
+	@scripts/keep-owner nice .venv/bin/python -m tests.vm.run_selection $(KERNELS)
 
 check: ## ruff, mypy --strict, clang-format, import-linter
 	@scripts/setup check
@@ -28,4 +33,4 @@ clean: ## remove what was built, .venv too
 	rm -rf .venv src/plainwire/bpf_objects src/plainwire/kernel/_lib*.py .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile

@@ -20,6 +20,7 @@ from tests.support.connections import (
     run_peers,
     wait_for_ends,
 )
+from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.bpf
 
@@ -65,7 +66,7 @@ def test_opened_before_the_capture(run_plainwire: RunPlainwire, certificate: Cer
         assert process.stdin and process.stdout
         assert process.stdout.readline() == "ready\n"
         capture = run_plainwire("--json")
-        process.communicate("go\n", timeout=30)
+        process.communicate("go\n", timeout=30 * PATIENCE)
     capture.stop()
     said = read_said(report)
     later = {text: ends for text, ends in said.texts.items() if text.endswith(".1")}

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from tests.conftest import RunPlainwire
+from tests.support.processes import PATIENCE
 from tests.support.servers import Server
 
 pytestmark = pytest.mark.bpf
@@ -18,7 +19,7 @@ def test_curl_names_the_ends_that_plainwire_names(run_plainwire: RunPlainwire, n
     capture = run_plainwire("--json", "--comm", "curl")
     ends = "%{local_ip} %{local_port} %{remote_ip} %{remote_port}"
     command = ["curl", "-sk", "-o", "/dev/null", "-w", ends, f"https://{address}:{nginx.port}/page"]
-    said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.split()
+    said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60 * PATIENCE).stdout.split()
     capture.stop()
     events = [event for event in capture.events("data") if (event["connection"] or {}).get("remote_port") == nginx.port]
     assert {event["direction"] for event in events} == {"read", "write"}

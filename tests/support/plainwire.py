@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any, Literal, Self
 
-from tests.support.processes import wait_until
+from tests.support.processes import PATIENCE, wait_until
 
 # The way to hook the kernel that the tests are to use; tests/vm sets it on kernels that have several.
 HOOKS = os.environ.get("PLAINWIRE_TEST_HOOKS", "auto")
@@ -23,7 +23,9 @@ Event = dict[str, Any]
 
 def plainwire(*arguments: str | Path, timeout: float = 60) -> subprocess.CompletedProcess[str]:
     """Runs a command that ends by itself."""
-    return subprocess.run([COMMAND, *arguments], capture_output=True, text=True, timeout=timeout, check=False)
+    return subprocess.run(
+        [COMMAND, *arguments], capture_output=True, text=True, timeout=timeout * PATIENCE, check=False
+    )
 
 
 class Capture:
@@ -85,9 +87,9 @@ class Capture:
 
     def wait(self, timeout: float = 30) -> int:
         """The exit status of a capture that ends by itself (`--duration`, `--max-events`, `-- COMMAND`)."""
-        status = self._process.wait(timeout)
+        status = self._process.wait(timeout * PATIENCE)
         for reader in self._readers:
-            reader.join(timeout)
+            reader.join(timeout * PATIENCE)
         return status
 
     def stop(self, by: signal.Signals = signal.SIGINT) -> int:

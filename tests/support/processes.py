@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import tempfile
@@ -10,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+# How much longer than usual tests wait: other kernels run emulated.
+PATIENCE = float(os.environ.get("PLAINWIRE_TEST_PATIENCE", "1"))
 LISTEN = "0A"  # TCP_LISTEN of the kernel's include/net/tcp_states.h, as /proc/net/tcp prints it
 
 
@@ -32,7 +35,7 @@ def is_listening(port: int) -> bool:
 
 def wait_until(condition: Callable[[], bool], what: str, timeout: float = 10) -> None:
     """Asks every 10 ms until the condition holds; AssertionError, naming `what`, when it doesn't within `timeout` s."""
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + timeout * PATIENCE
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout} s for {what}"
         time.sleep(0.01)
