@@ -37,7 +37,7 @@ class KernelResult(msgspec.Struct, kw_only=True):
 
 
 def read_results(path: Path = RESULTS) -> list[KernelResult]:
-    return msgspec.json.decode(path.read_bytes(), type=list[KernelResult])
+    return msgspec.json.decode(path.read_bytes(), type=list[KernelResult]) if path.exists() else []
 
 
 def write_results(results: Iterable[KernelResult], path: Path = RESULTS) -> None:

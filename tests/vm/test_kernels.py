@@ -11,7 +11,7 @@ import pytest
 
 from tests.vm.conftest import VmRun
 from tests.vm.kernel_results import read_junit
-from tests.vm.run_selection import pytest_command
+from tests.vm.run_here import pytest_command
 
 pytestmark = pytest.mark.vm
 
@@ -27,7 +27,10 @@ TESTS = {
 @pytest.mark.timeout(900)
 def test_connections_by_kprobes_and_by_fentry(vm_run: VmRun, tmp_path: Path) -> None:
     reports = {hooks: tmp_path / f"{hooks}.xml" for hooks in TESTS}
-    commands = [pytest_command(reports[hooks], hooks, tests) for hooks, tests in TESTS.items()]
+    commands = [
+        ["env", f"PLAINWIRE_TEST_HOOKS={hooks}", *pytest_command(reports[hooks], tests)]
+        for hooks, tests in TESTS.items()
+    ]
     ran = vm_run("6.1", commands, timeout=400, writable=tmp_path)
     for hooks, one in zip(TESTS, ran, strict=True):
         assert one.status == 0, one.stdout
