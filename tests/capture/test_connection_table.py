@@ -140,3 +140,13 @@ def test_what_moved_most_comes_first() -> None:
         connect_event(connection=connection(local_port=1)),
     )
     assert [state.local_port for state in states(table)] == [3, 2, 1]
+
+
+def test_processes_are_asked_for_tls_once_a_second() -> None:
+    asked: list[int] = []
+    table = ConnectionTable(lambda pid: bool(asked.append(pid)))
+    for port in range(100):
+        table.feed([connect_event(connection=connection(local_port=port), timestamp_ns=SECOND + port)])
+    assert asked == [PID]
+    table.feed([connect_event(connection=THERE, timestamp_ns=3 * SECOND)])
+    assert asked == [PID, PID]

@@ -72,10 +72,12 @@ def test_hello_retry_request(way: str, tmp_path: Path, certificate: Certificate,
 
 
 @contextmanager
-def interactive_server(folder: Path, certificate: Certificate, *options: str) -> Iterator[tuple[int, Path, Peer]]:
+def interactive_server(
+    folder: Path, certificate: Certificate, *options: str, version: str = "-tls1_3"
+) -> Iterator[tuple[int, Path, Peer]]:
     """`openssl s_server` that is told what to do on its standard input: its port, its key log, itself."""
     port, keys = free_port(), folder / "judge.keys"
-    command = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-tls1_3", "-keylogfile", str(keys), *options]
+    command = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", version, "-keylogfile", str(keys), *options]
     command += ["-cert", str(certificate.certificate), "-key", str(certificate.key)]
     with Peer(command, folder / "server.told") as peer:
         wait_until(lambda: is_listening(port), "s_server to listen")
@@ -156,3 +158,25 @@ def test_key_updates_of_both_ends(
     assert labels(first) == TLS13_LABELS
     assert lines(ours) == (judged if way == "log" else first)
     assert judged - updated == first
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_renegotiation(way: str, tmp_path: Path, certificate: Certificate, run_plainwire: RunPlainwire) -> None:
+    """A second handshake of TLS 1.2 on the same SSL structure has a client random and a secret of its own."""
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    with interactive_server(tmp_path, certificate, "-client_renegotiation", version="-tls1_2") as (port, judge, server):
+        command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-tls1_2", "-keylogfile", str(theirs)]
+        with run_plainwire(*by(way), "--keylog", ours, "--pid", str(server.pid)):
+            with Peer(command, tmp_path / "client.told") as client:
+                client.wait_for("Verify return code")
+                client.say("the first word")
+                server.wait_for("the first word")
+                client.say("R")
+                client.wait_for("RENEGOTIATING")
+                wait_until(lambda: len(randoms(lines(theirs))) == 2, "the second handshake")
+                client.say("the second word")
+                server.wait_for("the second word")
+            wait_until(lambda: len(lines(ours)) >= 2, "the secrets")
+        judged = lines(judge)
+    assert lines(ours) == lines(theirs) == judged
+    assert len(randoms(judged)) == 2

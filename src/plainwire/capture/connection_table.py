@@ -26,6 +26,8 @@ from plainwire.events import (
 _MAX_STRUCTURES = 65536
 # Nothing tells when an SSL structure without a socket has done its work.
 _IDLE_NS = 60_000_000_000
+_ASK_AGAIN_NS = 1_000_000_000
+_MAX_ANSWERS = 65536
 
 
 class Ends(NamedTuple):
@@ -66,6 +68,7 @@ class ConnectionTable:
     def __init__(self, serves: Callable[[int], bool]) -> None:
         self.lost = 0  # events: the bytes are too few then
         self._serves = serves
+        self._answers: dict[int, tuple[int, bool]] = {}  # of serves, by pid, with the time of the event
         self._rows: dict[Ends | Structure, _Row] = {}
         self._agreed: dict[Structure, tuple[str | None, str | None]] = {}  # version and cipher
 
@@ -114,12 +117,22 @@ class ConnectionTable:
             return
         ends = _ends(event.connection)
         known = self._rows.get(ends)
-        if known is None and not self._serves(event.pid):
+        if known is None and not self._uses_tls(event.pid, event.timestamp_ns):
             return
         row = known or _row(event, ends, event.connection.family)
         if event.connection.opened is not None:
             row.opened_ns = event.timestamp_ns
         self._rows[ends] = row
+
+    def _uses_tls(self, pid: int, now_ns: int) -> bool:
+        """Asked once a second at most: a process without TLS may open many connections, and it takes a while to see."""
+        asked_ns, answer = self._answers.get(pid, (0, False))
+        if not asked_ns or abs(now_ns - asked_ns) > _ASK_AGAIN_NS:
+            if len(self._answers) >= _MAX_ANSWERS:
+                self._answers.clear()
+            answer = self._serves(pid)
+            self._answers[pid] = now_ns, answer
+        return answer
 
     def pids(self) -> set[int]:
         """The processes of the connections."""
