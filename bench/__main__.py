@@ -14,6 +14,7 @@ MEASUREMENTS = (
     "idle",
     "decode",
     "outputs",
+    "packet_writer",
     "drain",
     "cost",
     "connections",
@@ -23,7 +24,7 @@ MEASUREMENTS = (
     "cpu",
     "nginx",
 )
-WITHOUT_KERNEL = ("decode", "outputs")
+WITHOUT_KERNEL = ("decode", "outputs", "packet_writer")
 
 
 def main() -> None:
