@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plainwire.decode.decoder import Decoder
+from plainwire.decode.ordering import WINDOW_NS
 from plainwire.decode.records import (
     FORMAT,
     AnyRecord,
@@ -27,6 +28,10 @@ from tests.support.samples import connection, object_btf, ssl_data
 SECOND = 1_000_000_000
 # 2023-11-14T22:13:20Z at 1 s of CLOCK_MONOTONIC
 CLOCK = Clock(1 * SECOND, 1_700_000_000 * SECOND)
+
+
+# Of samples at 5 s, which ssl_data makes: what is missing before them is given up.
+AFTER_THE_WINDOW = Clock(5 * SECOND + WINDOW_NS, 1_700_000_004 * SECOND + WINDOW_NS)
 
 
 def start(settings: Settings | None = None) -> list[AnyRecord]:
@@ -156,8 +161,8 @@ def test_nothing_is_known_of_a_program_before_its_first_facts() -> None:
 
 
 def test_a_jump_in_the_numbers_is_told_before_the_event() -> None:
-    gap, first, second, other = decode(
-        Samples([ssl_data(sequence=3), ssl_data(sequence=4), ssl_data(sequence=0, type=0)])
+    other, gap, first, second = decode(
+        Samples([ssl_data(sequence=3), ssl_data(sequence=4), ssl_data(sequence=0, type=0)]), AFTER_THE_WINDOW
     )
     assert isinstance(gap, LossEvent)
     assert (gap.reason, gap.count, gap.pid, gap.ssl, gap.direction) == ("gap", 3, 100, 0x7F00_0000_1000, "write")
@@ -344,8 +349,10 @@ def test_no_bytes_crash_it(hostile: list[AnyRecord], with_start: bool) -> None:
     (stats,) = decoder.cut()
     assert isinstance(stats, StatsEvent)
     assert (stats.events, stats.bytes) == (len(data), sum(len(event.data) for event in data))
-    losses = {event.reason for event in events if isinstance(event, LossEvent)}
-    assert losses == {reason for reason, count in stats.losses.items() if reason != "unknown_kind" and count}
+    told = {event.reason for event in events if isinstance(event, LossEvent)}
+    counted = {reason for reason, count in stats.losses.items() if reason != "unknown_kind" and count}
+    assert counted <= told
+    assert told - counted <= {"gap"}  # it was one, until the events came late
     msgspec.json.encode([*events, stats])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from plainwire.decode.names import Texts, tls_versions
 from plainwire.decode.processes import MAX_HISTORY, MAX_PROCESSES, ProcessTable
 from plainwire.decode.records import ProcessFacts
-from plainwire.decode.sequences import UNKNOWN, ConnectionTable
+from plainwire.decode.sequences import ConnectionTable
 
 
 def facts(pid: int, since_ns: int, exe: str = "/bin/a") -> ProcessFacts:
@@ -46,18 +46,6 @@ def test_connections_in_use_are_kept_and_the_others_bounded() -> None:
         assert numbers[0] == 7
     assert len(table.young) <= 100
     assert table.enter((1, 1), 0) == [0, 0]  # forgotten long since
-
-
-def test_jumps() -> None:
-    table = ConnectionTable()
-    numbers = table.enter((1, 2), 0)
-    assert table.jump(numbers, 0, 4) == 4
-    assert numbers == [5, 0]
-    assert table.jump(numbers, 0, 2) == 2  # began anew, and two are missing
-    assert numbers == [3, 0]
-    numbers = table.enter((1, 3), UNKNOWN)
-    assert (table.jump(numbers, 1, 9), table.jump(numbers, 0, 3)) == (0, 0)
-    assert numbers == [4, 10]
 
 
 def test_names_of_hostile_processes_take_no_memory() -> None:

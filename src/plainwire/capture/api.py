@@ -71,6 +71,7 @@ class Capture:
             events = self._decoder.feed(record)
             if events:
                 yield events
+            self.session.tick_at = self._decoder.waits_until
             if self._decoder.finished:
                 self.session.stop()
 

@@ -57,6 +57,7 @@ class Session:
         self.modules = _chosen_modules(options.modules)
         self.command: Command | None = None
         self.packets: PacketRecords | None = None
+        self.tick_at: int | None = None  # when a Clock record is wanted at the latest (CLOCK_MONOTONIC, ns)
         self._warn = warn
         self._follow = options.follow or bool(options.command)
         self._stopped = False
@@ -262,6 +263,8 @@ class Session:
             if samples:
                 yield from self._samples(samples)
                 unreported = True
+            if self.tick_at is not None and now >= self.tick_at:
+                yield _clock()
             yield from packets
             more = more or more_packets
             if unreported and now >= next_losses:
@@ -273,7 +276,7 @@ class Session:
 
     def _patience(self, now: int, deadline: int | None, next_losses: int | None) -> float:
         """Seconds to wait at most; -1 for ever."""
-        moments = [moment for moment in (deadline, next_losses) if moment is not None]
+        moments = [moment for moment in (deadline, next_losses, self.tick_at) if moment is not None]
         moment = self.packets.next_moment(now) if self.packets else None
         if moment is not None:
             moments.append(moment)

@@ -44,8 +44,9 @@ class Decoder:
     """A pure function of the records fed so far.
 
     Feed every record of a session, in order. Besides the kernel's counters, losses have the reasons "gap" (numbers of
-    a connection's events jumped), "malformed" (a sample contradicts its structure), "unknown_kind" (the object does
-    not name this kind of event) and "contradictory_secrets" (a connection's secrets do not follow from one another).
+    a connection's events jumped), "late" (an event came after it was given up as such a gap), "malformed" (a sample
+    contradicts its structure), "unknown_kind" (the object does not name this kind of event) and
+    "contradictory_secrets" (a connection's secrets do not follow from one another).
     """
 
     def __init__(self) -> None:
@@ -88,6 +89,11 @@ class Decoder:
         """max_events were given out, or the stats: nothing but stats will come."""
         return self._done or self._data.finished
 
+    @property
+    def waits_until(self) -> int | None:
+        """When a Clock record would give events that are held now (CLOCK_MONOTONIC); None where none is."""
+        return self._data.waits_until
+
     def feed(self, record: AnyRecord) -> Sequence[AnyEvent]:
         """The events that a record gives. Raises AbiMismatchError or BtfError for a Layout of another version."""
         if self._done:
@@ -116,8 +122,9 @@ class Decoder:
         return []
 
     def _set_clock(self, record: Clock) -> list[AnyEvent]:
+        events = self._data.release(record.monotonic_ns)
         self._context.clock.set(record.monotonic_ns, record.realtime_ns)
-        return []
+        return events
 
     def _add_library(self, record: LibraryFacts) -> list[AnyEvent]:
         self._context.add_library(record)
@@ -177,10 +184,12 @@ class Decoder:
         return self._stats(record.timestamp_ns, complete=True)
 
     def _stats(self, timestamp_ns: int, *, complete: bool) -> list[AnyEvent]:
+        held = self._data.release(None)
         self._done = True
         context = self._context
         running = self._commands.finish()
         return [
+            *held,
             *running,
             *self._secrets.finish(),
             *self._packets.finish(timestamp_ns),

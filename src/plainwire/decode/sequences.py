@@ -34,17 +34,7 @@ class ConnectionTable:
         self.young[key] = numbers
         return numbers
 
-    def jump(self, numbers: list[int], direction: int, sequence: int) -> int:
-        """Take in a number that was not the next; how many events are missing before it.
-
-        A lower one than expected means that the kernel's numbers began anew, with a new connection at the address of
-        the old one, or since the kernel had forgotten it.
-        """
-        expected = numbers[direction]
-        missing = 0 if expected == UNKNOWN else sequence - expected
-        if missing < 0:
-            self.count += 1
-            numbers[:] = [0, 0]
-            missing = sequence
-        numbers[direction] = sequence + 1
-        return missing
+    def restart(self, numbers: list[int]) -> None:
+        """The kernel's numbers began anew: another connection at the same address."""
+        self.count += 1
+        numbers[:] = [0, 0]

@@ -26,6 +26,7 @@ LOSSES = {
         "plainwire misreads this library's structures, and --keys-by log does without",
     ),
     "packet_buffer_full": ("packet", "the packet buffer was full", "--snaplen or a packet filter lose less"),
+    "late": ("place", "events came after they had been given up", "their numbers say where they belong"),
     "gap": ("event", "found by the numbers of a connection's events", "the headers say where"),
 }
 
