@@ -181,4 +181,16 @@ int BPF_KPROBE(probe_go_tcp_recvmsg, struct sock *sock)
 	return use_go_socket(sock);
 }
 
+SEC("?fentry/tcp_sendmsg")
+int BPF_PROG(enter_go_tcp_sendmsg, struct sock *sock)
+{
+	return use_go_socket(sock);
+}
+
+SEC("?fentry/tcp_recvmsg")
+int BPF_PROG(enter_go_tcp_recvmsg, struct sock *sock)
+{
+	return use_go_socket(sock);
+}
+
 #endif

@@ -35,6 +35,7 @@ MODULE = Module(
             (
                 Way("tracepoint", ("go_socket_sent", "go_socket_received")),
                 Way("kprobe", ("probe_go_tcp_sendmsg", "probe_go_tcp_recvmsg")),
+                Way("fentry", ("enter_go_tcp_sendmsg", "enter_go_tcp_recvmsg")),
             ),
             without="connections over a net.Conn of the program's own that holds its socket out of sight stay unknown",
         ),
