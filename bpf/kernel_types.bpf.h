@@ -162,7 +162,17 @@ struct cred {
 	kuid_t uid;
 };
 
+struct upid {
+	int nr;
+};
+
+struct pid {
+	unsigned int level;
+	struct upid numbers[1]; /* one for each level: from the first namespace's to its own */
+};
+
 struct task_struct {
+	struct pid *thread_pid;
 	int pid;
 	int tgid;
 	struct task_struct *group_leader;

@@ -61,13 +61,28 @@ struct {
 	__uint(max_entries, 1);
 } exec_buffer_claims SEC(".maps") PURPOSE("whether this CPU's exec_buffer_heap is in use");
 
-static __always_inline void emit_process_event(void *ctx, __u32 kind, __u32 pid, __u32 parent_pid, bool stopped)
+/* The number of a process in its own pid namespace. */
+static __always_inline __u32 read_namespace_pid(struct task_struct *task)
+{
+	struct pid *pid = BPF_CORE_READ(task, group_leader, thread_pid);
+	__u32 level = BPF_CORE_READ(pid, level);
+	void *number = (void *)pid + bpf_core_field_offset(struct pid, numbers);
+	__u32 found = 0;
+
+	number += level * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, nr);
+	bpf_probe_read_kernel(&found, sizeof(found), number);
+	return found;
+}
+
+static __always_inline void emit_process_event(void *ctx, __u32 kind, __u32 pid, __u32 parent_pid, __u32 namespace_pid,
+					       bool stopped)
 {
 	struct process_event_t event = {
 		.kind = kind,
 		.pid = pid,
 		.timestamp_ns = bpf_ktime_get_ns(),
 		.parent_pid = parent_pid,
+		.namespace_pid = namespace_pid,
 		.stopped = stopped,
 	};
 
@@ -117,7 +132,7 @@ int process_fork(struct bpf_raw_tracepoint_args *ctx)
 	if (flags && *flags & TARGET_FOLLOW)
 		bpf_map_update_elem(&target_pids, &pid, flags, BPF_ANY);
 	if (is_watched(parent_pid))
-		emit_process_event(ctx, EVENT_PROCESS_FORK, pid, parent_pid, false);
+		emit_process_event(ctx, EVENT_PROCESS_FORK, pid, parent_pid, read_namespace_pid(child), false);
 	return 0;
 }
 
@@ -130,7 +145,7 @@ int process_exit(struct bpf_raw_tracepoint_args *ctx)
 	if (BPF_CORE_READ(task, signal, live.counter) > 0) /* a thread; others go on */
 		return 0;
 	if (is_watched(pid))
-		emit_process_event(ctx, EVENT_PROCESS_EXIT, pid, 0, false);
+		emit_process_event(ctx, EVENT_PROCESS_EXIT, pid, 0, 0, false);
 	bpf_map_delete_elem(&target_pids, &pid);
 	return 0;
 }
@@ -180,6 +195,7 @@ int process_exec(struct bpf_raw_tracepoint_args *ctx)
 	event->pid = pid;
 	event->timestamp_ns = bpf_ktime_get_ns();
 	event->cgroup_id = bpf_get_current_cgroup_id();
+	event->namespace_pid = read_namespace_pid(task);
 	event->uid = (__u32)bpf_get_current_uid_gid();
 	event->stopped = new_file && stop_wanted(pid) && bpf_send_signal(SIGSTOP) == 0;
 	read_process_comm(event->comm);
@@ -249,6 +265,6 @@ int BPF_KPROBE(probe__dl_debug_state)
 		return 0;
 	if (distance && ((__u32)read_user_word(r_debug + R_DEBUG_STATE) != RT_CONSISTENT || !has_new_library(r_debug)))
 		return 0;
-	emit_process_event(ctx, EVENT_LIBRARIES_CHANGED, pid, 0, stop_wanted(pid) && bpf_send_signal(SIGSTOP) == 0);
+	emit_process_event(ctx, EVENT_LIBRARIES_CHANGED, pid, 0, 0, stop_wanted(pid) && bpf_send_signal(SIGSTOP) == 0);
 	return 0;
 }

@@ -10,8 +10,9 @@ struct process_event_t {
 	__u32 kind; /* EVENT_PROCESS_FORK, EVENT_PROCESS_EXIT, EVENT_LIBRARIES_CHANGED */
 	__u32 pid;
 	__u64 timestamp_ns;
-	__u32 parent_pid; /* of a fork; else 0 */
-	__u32 stopped;	  /* 1: the process waits, stopped, until userspace has attached to what it loaded */
+	__u32 parent_pid;    /* of a fork; else 0 */
+	__u32 namespace_pid; /* of a fork: as in exec_event_t; else 0 */
+	__u32 stopped;	     /* 1: the process waits, stopped, until userspace has attached to what it loaded */
 	char comm[TASK_COMM_LEN];
 };
 
@@ -22,7 +23,8 @@ struct exec_event_t {
 	__u32 kind; /* EVENT_PROCESS_EXEC */
 	__u32 pid;
 	__u64 timestamp_ns;
-	__u64 cgroup_id; /* of the cgroup2 hierarchy: the inode number of the cgroup's folder */
+	__u64 cgroup_id;     /* of the cgroup2 hierarchy: the inode number of the cgroup's folder */
+	__u32 namespace_pid; /* its number in its own pid namespace; `pid` in the host's */
 	__u32 uid;
 	__u32 stopped;	    /* as in process_event_t */
 	__u32 filename_len; /* bytes of the program's name at the start of text, its NUL included */

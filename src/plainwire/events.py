@@ -89,6 +89,7 @@ class ConnectEvent(Event, tag="connect", gc=False):
     exe: str | None
     cmdline: list[str] | None
     container: str | None
+    namespace_pid: int | None
     fd: int | None
     connection: Connection
     error: str | None
@@ -110,6 +111,7 @@ class CloseEvent(Event, tag="close", gc=False):
     exe: str | None
     cmdline: list[str] | None
     container: str | None
+    namespace_pid: int | None
     connection: Connection
     duration_ns: int | None
     read_bytes: int
@@ -138,6 +140,7 @@ class DataEvent(Event, tag="data", gc=False):
     exe: str | None
     cmdline: list[str] | None
     container: str | None
+    namespace_pid: int | None
     library: str | None
     ssl: int
     fd: int | None
@@ -172,6 +175,7 @@ class TlsEvent(Event, tag="tls", gc=False):
     exe: str | None
     cmdline: list[str] | None
     container: str | None
+    namespace_pid: int | None
     library: str | None
     ssl: int
     tls_version: str | None
@@ -195,6 +199,7 @@ class SecretEvent(Event, tag="secret", gc=False):
     exe: str | None
     cmdline: list[str] | None
     container: str | None
+    namespace_pid: int | None
     library: str | None
     label: str
     client_random: str
@@ -253,6 +258,7 @@ class CommandEvent(Event, tag="command", gc=False):
     exe: str | None
     cmdline: list[str] | None
     container: str | None
+    namespace_pid: int | None
     library: str | None
     command: str
     return_code: int | None

@@ -57,6 +57,7 @@ def test_every_field_of_a_command() -> None:
         "exe": "/usr/bin/curl",
         "cmdline": ["curl", "https://localhost"],
         "container": None,
+        "namespace_pid": None,
         "library": "/usr/bin/bash",
         "command": "false",
         "return_code": 1,

@@ -45,6 +45,7 @@ def test_every_field_of_a_connect_event() -> None:
         "exe": "/usr/bin/curl",
         "cmdline": ["curl", "https://localhost"],
         "container": None,
+        "namespace_pid": None,
         "fd": 5,
         "connection": {
             "id": 1,

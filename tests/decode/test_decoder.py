@@ -78,6 +78,7 @@ def test_every_field_of_a_data_event() -> None:
         "exe": "/usr/bin/curl",
         "cmdline": ["curl", "https://localhost"],
         "container": None,
+        "namespace_pid": None,
         "library": "/usr/lib/libssl.so.3",
         "ssl": 0x7F00_0000_1000,
         "fd": 5,

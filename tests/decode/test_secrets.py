@@ -28,6 +28,7 @@ def test_every_field_of_a_secret() -> None:
         "exe": "/usr/bin/curl",
         "cmdline": ["curl", "https://localhost"],
         "container": None,
+        "namespace_pid": None,
         "library": "/usr/lib/libssl.so.3",
         "label": "EXPORTER_SECRET",
         "client_random": bytes(range(32)).hex(),

@@ -47,6 +47,7 @@ def test_every_field() -> None:
         "exe": "/usr/bin/curl",
         "cmdline": ["curl", "https://localhost"],
         "container": None,
+        "namespace_pid": None,
         "library": None,
         "ssl": 0x7F00_0000_1000,
         "tls_version": "TLSv1.3",

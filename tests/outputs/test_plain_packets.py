@@ -47,6 +47,7 @@ def event(
         exe=None,
         cmdline=None,
         container=None,
+        namespace_pid=None,
         library=None,
         ssl=ssl,
         fd=None,

@@ -62,6 +62,14 @@ def test_the_ends_of_the_connection_stand_behind_the_process() -> None:
     )
 
 
+def test_a_process_of_another_pid_namespace_has_both_its_numbers() -> None:
+    events = [data_event(b"x", namespace_pid=7), connect_event(namespace_pid=7)]
+    assert text_of(events) == (
+        f"{DATE}{START}curl[1234, own pid 7] → write  fd 5  TLSv1.3  libssl.so.3  1 byte\nx\n"
+        f"{START}curl[1234, own pid 7] 10.0.0.1:40000 → 10.0.0.2:443  opened\n"
+    )
+
+
 def test_a_connection_opens_and_closes() -> None:
     events = [
         connect_event(),

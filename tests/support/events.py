@@ -24,6 +24,7 @@ def data_event(data: bytes = b"", **changes: Any) -> DataEvent:
         "exe": "/usr/bin/curl",
         "cmdline": ["curl", "https://localhost/"],
         "container": None,
+        "namespace_pid": None,
         "library": "/usr/lib/x86_64-linux-gnu/libssl.so.3",
         "ssl": 0x55D0C0FFEE00,
         "fd": 5,
@@ -71,6 +72,7 @@ _CURL: dict[str, Any] = {
     "exe": "/usr/bin/curl",
     "cmdline": ["curl", "https://localhost/"],
     "container": None,
+    "namespace_pid": None,
 }
 
 
@@ -131,6 +133,7 @@ def secret_event(label: str = "EXPORTER_SECRET", **changes: Any) -> SecretEvent:
         "exe": "/usr/bin/curl",
         "cmdline": ["curl", "https://localhost/"],
         "container": None,
+        "namespace_pid": None,
         "library": "/usr/lib/x86_64-linux-gnu/libssl.so.3",
         "label": label,
         "client_random": bytes(range(32)).hex(),

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 
-from plainwire.decode.abi import ExecEvent
+from plainwire.decode.abi import ExecEvent, ProcessEvent
 from plainwire.decode.records import ProcessFacts
 from plainwire.errors import PlainwireError
 from plainwire.inspect import process
@@ -21,6 +21,10 @@ _MAX_DEAD = 4096
 
 def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "backslashreplace")
+
+
+def _other(namespace_pid: int, pid: int) -> int | None:
+    return namespace_pid if namespace_pid != pid else None
 
 
 class ProcessTracker:
@@ -39,14 +43,17 @@ class ProcessTracker:
         exe = process.executable(event.pid) or _text(filename.rstrip(b"\0")) or None
         container = container_of_cgroup(event.cgroup_id) or container_of(event.pid)
         comm = _text(event.comm.rstrip(b"\0"))
-        return self._put(ProcessFacts(event.pid, event.timestamp_ns, comm, exe, cmdline or None, container))
+        own_pid = _other(event.namespace_pid, event.pid)
+        return self._put(ProcessFacts(event.pid, event.timestamp_ns, comm, exe, cmdline or None, container, own_pid))
 
-    def forked(self, pid: int, parent_pid: int, timestamp_ns: int) -> list[ProcessFacts]:
+    def forked(self, event: ProcessEvent) -> list[ProcessFacts]:
         """A child runs its parent's program until it runs its own."""
-        parent = self._facts.get(parent_pid) or self._read(parent_pid)
+        parent = self._facts.get(event.parent_pid) or self._read(event.parent_pid)
         if parent is None:
             return []
-        return self._put(ProcessFacts(pid, timestamp_ns, parent.comm, parent.exe, parent.cmdline, parent.container))
+        own_pid = _other(event.namespace_pid, event.pid)
+        program = (parent.comm, parent.exe, parent.cmdline, parent.container)
+        return self._put(ProcessFacts(event.pid, event.timestamp_ns, *program, own_pid))
 
     def exited(self, pid: int) -> None:
         """A process has ended; its events may still come."""
@@ -82,5 +89,6 @@ class ProcessTracker:
         with suppress(PlainwireError):
             seen = process.process(pid)
             # Older than the capture: what it ran before nobody asks.
-            self._facts[pid] = ProcessFacts(pid, 0, seen.comm, seen.exe, seen.cmdline, container_of(pid))
+            own_pid = _other(seen.namespace_pids[-1], pid) if seen.namespace_pids else None
+            self._facts[pid] = ProcessFacts(pid, 0, seen.comm, seen.exe, seen.cmdline, container_of(pid), own_pid)
         return self._facts.get(pid)

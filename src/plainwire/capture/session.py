@@ -319,7 +319,7 @@ class Session:
             return
         event = self._process_layout.read(sample)
         if kind == self._fork_kind:
-            yield from self._tracker.forked(event.pid, event.parent_pid, event.timestamp_ns)
+            yield from self._tracker.forked(event)
         elif kind == self._exit_kind:
             self._tracker.exited(event.pid)
             if self.packets:

@@ -116,6 +116,7 @@ class ProcessEvent(NamedTuple):
     pid: U32
     timestamp_ns: U64
     parent_pid: U32
+    namespace_pid: U32
     stopped: U32
     comm: Chars
 
@@ -127,6 +128,7 @@ class ExecEvent(NamedTuple):
     pid: U32
     timestamp_ns: U64
     cgroup_id: U64
+    namespace_pid: U32
     uid: U32
     stopped: U32
     filename_len: U32

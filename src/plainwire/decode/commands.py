@@ -98,6 +98,7 @@ class CommandDecoder:
                 program.exe,
                 program.cmdline,
                 program.container,
+                program.namespace_pid,
                 path,
                 raw.decode("utf-8", "surrogateescape"),
                 None if last.return_code == _UNKNOWN else last.return_code,

@@ -54,6 +54,7 @@ class ConnectionDecoder:
             program.exe,
             program.cmdline,
             program.container,
+            program.namespace_pid,
             fields.fd if fields.fd >= 0 else None,
             context.ends.connection(fields, opened=time if fields.opened_ns else None),
             (errno.errorcode.get(fields.error, str(fields.error)) if fields.error else "unknown")
@@ -76,6 +77,7 @@ class ConnectionDecoder:
             program.exe,
             program.cmdline,
             program.container,
+            program.namespace_pid,
             context.ends.connection(fields, opened=opened, closed=time),
             fields.timestamp_ns - fields.opened_ns if fields.opened_ns else None,
             fields.tls_read,

@@ -168,6 +168,7 @@ class DataDecoder:
                         program.exe,
                         program.cmdline,
                         program.container,
+                        program.namespace_pid,
                         path,
                         ssl,
                         fd if fd >= 0 else None,

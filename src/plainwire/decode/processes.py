@@ -15,13 +15,21 @@ MAX_PROCESSES = 16384
 class Program:
     """A process from `since_ns` on, until its next program. `cmdline` is shared by its events: not to be changed."""
 
-    __slots__ = ("cmdline", "container", "exe", "since_ns")
+    __slots__ = ("cmdline", "container", "exe", "namespace_pid", "since_ns")
 
-    def __init__(self, since_ns: int, exe: str | None, cmdline: list[str] | None, container: str | None = None) -> None:
+    def __init__(
+        self,
+        since_ns: int,
+        exe: str | None,
+        cmdline: list[str] | None,
+        container: str | None = None,
+        namespace_pid: int | None = None,
+    ) -> None:
         self.since_ns = since_ns
         self.exe = exe
         self.cmdline = cmdline
         self.container = container
+        self.namespace_pid = namespace_pid
 
 
 UNKNOWN = Program(0, None, None)
@@ -41,7 +49,7 @@ class ProcessTable:
     def add(self, facts: ProcessFacts) -> None:
         """Facts from a record. They may come late: after those of a later program of the same pid."""
         cmdline = None if facts.cmdline is None else list(facts.cmdline)
-        pid, program = facts.pid, Program(facts.since_ns, facts.exe, cmdline, facts.container)
+        pid, program = facts.pid, Program(facts.since_ns, facts.exe, cmdline, facts.container, facts.namespace_pid)
         last = self.latest.pop(pid, None)  # popped, so that the dict's order is the order of news
         self.latest[pid] = program
         if last is not None:

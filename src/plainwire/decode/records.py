@@ -69,6 +69,7 @@ class ProcessFacts(Record, tag="process", frozen=True):
     exe: str | None
     cmdline: tuple[str, ...] | None
     container: str | None = None
+    namespace_pid: int | None = None  # its number in its own pid namespace, where that is another
 
 
 class Samples(Record, tag="samples", frozen=True):

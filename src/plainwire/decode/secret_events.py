@@ -70,6 +70,7 @@ class SecretDecoder:
             program.exe,
             program.cmdline,
             program.container,
+            program.namespace_pid,
             path,
             secret.label,
             secret.client_random.hex(),

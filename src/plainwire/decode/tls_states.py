@@ -66,6 +66,7 @@ class TlsStateDecoder:
                 program.exe,
                 program.cmdline,
                 program.container,
+                program.namespace_pid,
                 path,
                 fields.ssl,
                 self._versions[fields.version],

@@ -80,7 +80,7 @@ class TextFormat:
 
     def _connection_line(self, event: ConnectEvent | CloseEvent, time: str, happened: str) -> bytes:
         style = self._style
-        who = f"{clean_name(event.comm)}[{event.pid}]"
+        who = _process(event.comm, event.pid, event.namespace_pid)
         arrow = {"connect": "→", "accept": "←"}.get(event.direction or "", "⇄")
         return (
             f"{style.dim}{MARK} {time[11:26]}Z{style.reset}  {style.bold}{who}{style.reset}"
@@ -103,6 +103,7 @@ class TextFormat:
         middle = self._middle(
             event.direction,
             event.pid,
+            event.namespace_pid,
             event.tid,
             event.comm,
             event.thread_comm,
@@ -122,6 +123,7 @@ class TextFormat:
         self,
         direction: str,
         pid: int,
+        namespace_pid: int | None,
         tid: int,
         comm: str,
         thread_comm: str,
@@ -133,7 +135,7 @@ class TextFormat:
     ) -> bytes:
         """What stands between time and length: the same in every event of one thread, connection and direction."""
         style = self._style
-        who = f"{clean_name(comm)}[{pid}]"
+        who = _process(comm, pid, namespace_pid)
         if thread_comm != comm:
             who += f" thread {clean_name(thread_comm)}[{tid}]"
         arrow, colour = ("←", style.read) if direction == "read" else ("→", style.write)
@@ -166,6 +168,11 @@ class TextFormat:
             notes.append(", early data")
         notes += [f", {self._style.alarm}{alarm}{self._style.reset}" for alarm in alarms]
         return "".join(notes).encode()
+
+
+def _process(comm: str, pid: int, namespace_pid: int | None) -> str:
+    number = str(pid) if namespace_pid is None else f"{pid}, own pid {namespace_pid}"
+    return f"{clean_name(comm)}[{number}]"
 
 
 def _ends(connection: Connection, arrow: str) -> str:
