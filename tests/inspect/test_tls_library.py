@@ -12,6 +12,7 @@ import pytest
 from plainwire.errors import InputError
 from plainwire.inspect.elf import ElfFile
 from plainwire.inspect.loader_cache import cached_libraries
+from plainwire.inspect.shell_program import SHELLS
 from plainwire.inspect.tls_library import IMPLEMENTATIONS, embedded, identify, version, version_library
 from plainwire.modules import all_modules
 from tests.support.compiled import compile_library, functions
@@ -129,7 +130,7 @@ def test_by_soname(tmp_path: Path, soname: str, implementation: str | None) -> N
 
 
 def test_modules_call_the_implementations_by_the_same_names() -> None:
-    assert MODULE_OF.keys() <= {row.name for row in IMPLEMENTATIONS}
+    assert MODULE_OF.keys() <= {row.name for row in IMPLEMENTATIONS} | {shell.name for shell in SHELLS}
 
 
 def test_gnutls_in_openssls_clothes(tmp_path: Path) -> None:

@@ -34,10 +34,10 @@ class Pointers:
                 return int(struct.unpack_from("<Q", table, at + 16)[0])
         return int(struct.unpack("<Q", self._elf.read(address, 8))[0])
 
-    def to(self, value: int, *, writable: bool, without: range = range(0)) -> list[int]:
+    def to(self, value: int, *, writable: bool, without: range = range(0), within: range | None = None) -> list[int]:
         """The addresses where a pointer to `value` stands in writable memory or in constants.
 
-        without: addresses that are not searched.
+        without: addresses that are not searched; within: of constants in place, only these are.
         """
         found = []
         wanted = struct.pack("<QQ", self._kind, value)
@@ -46,17 +46,20 @@ class Pointers:
             while at >= 0:
                 found.append(int(struct.unpack_from("<Q", table, at - 8)[0]))
                 at = _find_aligned(table, wanted, at + 1, _ENTRY_SIZE, remainder=8)
-        return found or self._in_place(struct.pack("<Q", value), writable, without)
+        return found or self._in_place(struct.pack("<Q", value), writable, without, within)
 
-    def _in_place(self, wanted: bytes, writable: bool, without: range) -> list[int]:
+    def _in_place(self, wanted: bytes, writable: bool, without: range, within: range | None) -> list[int]:
         found = []
         significant = wanted.rstrip(b"\0") or wanted  # zeros at its end are everywhere, and would slow the search down
         for address, data in self.data(writable, without):
-            at = _find_aligned(data, significant, 0, 8, remainder=-address % 8)
+            start, end = 0, len(data)
+            if within is not None:
+                start, end = max(within.start - address, 0), min(within.stop - address, end)
+            at = _find_aligned(data, significant, start, 8, remainder=-address % 8, end=end)
             while at >= 0:
                 if data[at : at + 8] == wanted:
                     found.append(address + at)
-                at = _find_aligned(data, significant, at + 1, 8, remainder=-address % 8)
+                at = _find_aligned(data, significant, at + 1, 8, remainder=-address % 8, end=end)
         return found
 
     def data(self, writable: bool, without: range) -> list[tuple[int, bytes]]:
@@ -76,8 +79,10 @@ class Pointers:
         return self._searched[key]
 
 
-def _find_aligned(data: bytes, wanted: bytes, start: int, alignment: int, *, remainder: int = 0) -> int:
-    at = data.find(wanted, start)
+def _find_aligned(
+    data: bytes, wanted: bytes, start: int, alignment: int, *, remainder: int = 0, end: int | None = None
+) -> int:
+    at = data.find(wanted, start, end)
     while at >= 0 and at % alignment != remainder:
-        at = data.find(wanted, at + 1)
+        at = data.find(wanted, at + 1, end)
     return at
