@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import RunPlainwire
 from tests.support import servers
 from tests.support.certificate import Certificate
+from tests.support.interactive import Peer
 from tests.support.keylog_judge import HANDSHAKES, NO_DATA, PYTHON_PAIRS, s_client
 from tests.support.keylogs import TLS13_LABELS, lines
 from tests.support.plainwire import capture_of
@@ -18,6 +19,7 @@ from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.bpf
 
+REQUEST = "GET /hello HTTP/1.0\r\n\r"  # and the line's end
 BY_STRUCTURE = ("--no-data", "--json", "--keys-by", "structure")
 
 
@@ -55,13 +57,13 @@ def test_structure_of_resumed_connections(
 def test_structure_after_a_key_update(tmp_path: Path, judge: servers.Server, run_plainwire: RunPlainwire) -> None:
     """The structure holds later secrets then; the first ones are derived anew."""
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
-    client = f"openssl s_client -connect 127.0.0.1:{judge.port} -tls1_3 -keylogfile {theirs} >/dev/null 2>&1"
-    ask = "printf 'GET /hello HTTP/1.0\\r\\n\\r\\n'"
-    script = f"(sleep 0.3; echo K; sleep 2; {ask}; sleep 0.3) | {client}"
-    with subprocess.Popen(["sh", "-c", script]) as shell:
-        wait_until(lambda: theirs.exists() and "TRAFFIC_SECRET_N" in theirs.read_text(), "the key update")
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{judge.port}", "-tls1_3", "-keylogfile", str(theirs)]
+    with Peer(command, tmp_path / "told") as client:
+        client.wait_for("Verify return code")
+        client.say("K")
+        wait_until(lambda: "TRAFFIC_SECRET_N" in theirs.read_text(), "the key update")
         with run_plainwire(*BY_STRUCTURE, "--keylog", ours, "--pid", str(judge.pid)):
-            shell.wait()
+            client.say(REQUEST)
             wait_until(lambda: ours.stat().st_size > 0, "the secrets")
     assert lines(ours) == {line for line in lines(theirs) if "SECRET_N" not in line}
 
@@ -72,12 +74,11 @@ def test_a_connection_that_is_older_than_the_capture(
     version: str, by: str, tmp_path: Path, judge: servers.Server, run_plainwire: RunPlainwire
 ) -> None:
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
-    client = f"openssl s_client -connect 127.0.0.1:{judge.port} {version} -keylogfile {theirs} >/dev/null 2>&1"
-    script = f"(sleep 3; printf 'GET /hello HTTP/1.0\\r\\n\\r\\n'; sleep 0.3) | {client}"
-    with subprocess.Popen(["sh", "-c", script]) as shell:
-        wait_until(lambda: theirs.exists() and len(lines(theirs)) > 0, "the handshake")
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{judge.port}", version, "-keylogfile", str(theirs)]
+    with Peer(command, tmp_path / "told") as client:
+        client.wait_for("Verify return code")
         with run_plainwire("--no-data", "--json", "--keylog", ours, "--keys-by", by, "--pid", str(judge.pid)):
-            shell.wait()
+            client.say(REQUEST)
             wait_until(lambda: ours.stat().st_size > 0, "the secrets")
     assert lines(ours) == lines(theirs)
 
