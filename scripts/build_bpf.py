@@ -85,8 +85,8 @@ class BpfBuildHook(BuildHookInterface[Any]):
     """Hatchling finds this class by its base."""
 
     def dependencies(self) -> list[str]:
-        """What the build environment needs besides hatchling."""
-        return ["cffi>=1.15", *([] if shutil.which("clang") else ["ziglang>=0.13"])]
+        """What the build environment needs besides what pyproject.toml's [build-system] names."""
+        return [] if shutil.which("clang") else ["ziglang>=0.13"]
 
     def initialize(self, _version: str, _build_data: dict[str, Any]) -> None:
         """Called before the wheel's files are collected."""
