@@ -9,9 +9,9 @@
 #include "client_hellos.bpf.h"
 #include "scratch.bpf.h"
 
-#define SLOTS 16
-#define MAX_DESCRIPTORS 65536
 #define NO_FD -1
+#define SLOTS 64 /* of a descriptor table, read at once: its size is a multiple of BITS_PER_LONG (fs/file.c) */
+#define MAX_DESCRIPTORS 65536
 
 /* What a search has in hand. It is made in an event's buffer, since the stack is 512 bytes for all functions together. */
 struct hello_search_t {
@@ -20,26 +20,26 @@ struct hello_search_t {
 	__u64 slots[SLOTS];
 };
 
-/* Which of SLOTS entries of a descriptor table is `file`; -1: none. Not inlined, so that it is verified once. */
+/* Which of SLOTS entries of a descriptor table is `file`; NO_FD: none. Not inlined, so that it is verified once. */
 __attribute__((noinline)) int find_file(struct hello_search_t *search, __u64 slots, __u64 file)
 {
-	int found = -1;
+	int found = NO_FD;
 
 	if (!search || bpf_probe_read_kernel(search->slots, sizeof(search->slots), (void *)slots))
-		return -1;
+		return NO_FD;
 	for (int i = 0; i < SLOTS; i++)
 		if (search->slots[i] == file)
 			found = i;
 	return found;
 }
 
-/* The current process's descriptor of a file; NO_FD where it has none. */
+/* The current process's descriptor of a file, of the first MAX_DESCRIPTORS; NO_FD where it has none. */
 __attribute__((noinline)) int find_descriptor(struct hello_search_t *search, __u64 file)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
 	__u64 slots = (__u64)BPF_CORE_READ(table, fd);
-	__u32 count = BPF_CORE_READ(table, max_fds); /* a multiple of BITS_PER_LONG (fs/file.c) */
+	__u32 count = BPF_CORE_READ(table, max_fds);
 
 	if (!file)
 		return NO_FD;
@@ -63,30 +63,34 @@ static __always_inline bool same_ends(const struct connection_t *one, const stru
 	       one->sport == other->sport && one->dport == other->dport && one->family == other->family;
 }
 
-/*
- * Look one end's socket up. Gives CONNECTION_BY_CLIENT_RANDOM, and puts it and its descriptor into `state`, where the
- * process holds it; else why not.
- */
+/* Give `state` a socket that was seen, and its descriptor, if the process holds it. */
+static __always_inline bool take_held_socket(struct hello_search_t *search, struct ssl_state_t *state,
+					     struct connection_t *seen)
+{
+	struct sock *sock = (struct sock *)seen->sock;
+	__s32 fd;
+
+	__builtin_memset(&search->now, 0, sizeof(search->now));
+	/* Read again: an accepted socket had no file before accept(), and the address may be another socket's by now. */
+	if (!read_socket(sock, &search->now) || !same_ends(&search->now, seen))
+		return false;
+	fd = find_descriptor(search, (__u64)BPF_CORE_READ(sock, sk_socket, file));
+	if (fd == NO_FD)
+		return false;
+	search->now.way = seen->way;
+	state->connection = search->now;
+	state->fd = fd;
+	return true;
+}
+
+/* Look one end's socket up. Gives CONNECTION_BY_CLIENT_RANDOM, and `state` has it, where the process holds it; else why not. */
 static __always_inline __u16 find_hello_socket(struct hello_search_t *search, struct ssl_state_t *state)
 {
 	struct connection_t *seen = bpf_map_lookup_elem(&client_hellos, &search->key);
-	struct sock *sock;
-	__s32 fd;
 
 	if (!seen)
 		return CONNECTION_HELLO_UNSEEN;
-	__builtin_memset(&search->now, 0, sizeof(search->now));
-	search->now.way = state->connection.way;
-	sock = (struct sock *)seen->sock;
-	/* Read again: an accepted socket had no file before accept(), and the address may be another socket's by now. */
-	if (!read_socket(sock, &search->now) || !same_ends(&search->now, seen))
-		return CONNECTION_NOT_HELD;
-	fd = find_descriptor(search, (__u64)BPF_CORE_READ(sock, sk_socket, file));
-	if (fd == NO_FD)
-		return CONNECTION_NOT_HELD;
-	state->connection = search->now;
-	state->fd = fd;
-	return CONNECTION_BY_CLIENT_RANDOM;
+	return take_held_socket(search, state, seen) ? CONNECTION_BY_CLIENT_RANDOM : CONNECTION_NOT_HELD;
 }
 
 static __always_inline void learn_by_search(struct hello_search_t *search, struct ssl_state_t *state, __u64 ssl,

@@ -40,6 +40,7 @@ struct {
 #include "ssl_calls.bpf.h"
 #include "layout.bpf.h"
 #include "hello_connection.bpf.h"
+#include "written_records.bpf.h"
 
 /* Descriptors that are sockets (<openssl/bio.h>). */
 #define BIO_TYPE_SOCKET 0x0505
@@ -96,9 +97,12 @@ static __always_inline void send_tls_state(struct pt_regs *ctx, struct active_ss
 		count_loss(LOSS_BUFFER_FULL, 1);
 }
 
-/* Learn what the SSL structure itself tells. It is read until it tells a version, then no more. */
-static __always_inline void learn_from_structure(struct pt_regs *ctx, struct ssl_state_t *state,
-						 struct active_ssl_buf *call)
+/*
+ * Learn what the SSL structure itself tells. It is read until it tells a version, then no more. Not inlined: its stack
+ * would be every call's.
+ */
+static __attribute__((noinline)) void learn_from_structure(struct pt_regs *ctx, struct ssl_state_t *state,
+							   struct active_ssl_buf *call)
 {
 	struct library_layout_t *layout = bpf_map_lookup_elem(&library_layouts, &call->library);
 	__u16 version;
@@ -124,7 +128,7 @@ static __always_inline void learn_from_structure(struct pt_regs *ctx, struct ssl
 static __always_inline void learn_connection(struct ssl_state_t *state, struct active_ssl_buf *call)
 {
 	if (state->connection.way == CONNECTION_BY_SET_FD || state->connection.way == CONNECTION_BY_BIO ||
-	    state->connection.way == CONNECTION_BY_CLIENT_RANDOM)
+	    state->connection.way == CONNECTION_BY_CLIENT_RANDOM || state->connection.way == CONNECTION_BY_CIPHERTEXT)
 		return;
 	if (call->fd >= 0 && read_socket_of_fd(call->fd, &state->connection)) {
 		state->connection.way = CONNECTION_BY_SET_FD;
@@ -148,9 +152,12 @@ static __always_inline int send_call(struct pt_regs *ctx, struct active_ssl_buf 
 		learn_from_structure(ctx, state, call);
 	if (!state->hello_sought && !is_known(state->connection.way))
 		learn_by_hello(state, call->ssl, call->library);
+	if (state->connection.way == CONNECTION_HELLO_UNSEEN)
+		learn_by_record(state, call->ssl);
 	call->version = state->version;
 	call->bio_type = state->bio_type;
-	if (state->connection.way == CONNECTION_BY_BIO || state->connection.way == CONNECTION_BY_CLIENT_RANDOM)
+	if (state->connection.way == CONNECTION_BY_BIO || state->connection.way == CONNECTION_BY_CLIENT_RANDOM ||
+	    state->connection.way == CONNECTION_BY_CIPHERTEXT)
 		call->fd = state->fd;
 	return send_data(ctx, state, call, type, length);
 }
@@ -305,8 +312,12 @@ int BPF_KPROBE(probe_SSL_free, __u64 ssl)
 {
 	struct ssl_key_t key = {.ssl = ssl, .pid = bpf_get_current_pid_tgid() >> 32};
 
+	struct ssl_state_t *state = bpf_map_lookup_elem(&ssl_states, &key);
+
 	if (find_fd(ssl, key.pid) >= 0)
 		bpf_map_delete_elem(&ssl_st_fd, &ssl);
+	if (state && state->seek && !is_known(state->connection.way))
+		end_seek(key.pid);
 	bpf_map_delete_elem(&ssl_states, &key);
 	return 0;
 }

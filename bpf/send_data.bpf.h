@@ -22,18 +22,21 @@ struct {
 	__uint(max_entries, 65536);
 } ssl_states SEC(".maps") PURPOSE("the next events' numbers of each SSL structure, and its connection");
 
+/* Not inlined: its stack would be every call's. */
+static __attribute__((noinline)) struct ssl_state_t *create_state(struct ssl_key_t *key)
+{
+	struct ssl_state_t fresh = {};
+
+	bpf_map_update_elem(&ssl_states, key, &fresh, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&ssl_states, key);
+}
+
 static __always_inline struct ssl_state_t *find_state(__u64 ssl, __u32 pid)
 {
 	struct ssl_key_t key = {.ssl = ssl, .pid = pid};
 	struct ssl_state_t *state = bpf_map_lookup_elem(&ssl_states, &key);
 
-	if (!state) {
-		struct ssl_state_t fresh = {};
-
-		bpf_map_update_elem(&ssl_states, &key, &fresh, BPF_NOEXIST);
-		state = bpf_map_lookup_elem(&ssl_states, &key);
-	}
-	return state;
+	return state ? state : create_state(&key);
 }
 
 /*

@@ -20,7 +20,7 @@ struct sockaddr_in4_or_6 {
 static __always_inline bool is_known(__u16 way) /* enum connection_way */
 {
 	return way == CONNECTION_BY_SET_FD || way == CONNECTION_BY_BIO || way == CONNECTION_BY_THREAD ||
-	       way == CONNECTION_BY_NET_CONN || way == CONNECTION_BY_CLIENT_RANDOM;
+	       way == CONNECTION_BY_NET_CONN || way == CONNECTION_BY_CLIENT_RANDOM || way == CONNECTION_BY_CIPHERTEXT;
 }
 
 /* False where it is no socket of these families, or has no peer yet. */

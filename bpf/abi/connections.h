@@ -14,6 +14,7 @@ enum connection_way {
 	CONNECTION_AMBIGUOUS = 4,	 /* the thread used several sockets inside the call: unknown */
 	CONNECTION_BY_NET_CONN = 5,	 /* the descriptor in the net.Conn of Go's tls.Conn */
 	CONNECTION_BY_CLIENT_RANDOM = 6, /* its ClientHello had the client random of the SSL structure */
+	CONNECTION_BY_CIPHERTEXT = 10,	 /* it sent a record that the SSL structure had written */
 	/* Unknown: no socket used inside a call, and the client random did not tell either, since … */
 	CONNECTION_LAYOUT_UNKNOWN = 7, /* where this build keeps it is not known, or not yet */
 	CONNECTION_HELLO_UNSEEN = 8,   /* no socket of this host sent or received it while it was looked for */

@@ -42,8 +42,11 @@ struct ssl_state_t {
 	__u64 uncounted[2]; /* bytes of calls whose connection was not known yet, by enum ssl_data_event_type */
 	__u32 version;	    /* TLS version; 0 where not known */
 	__u32 bio_type;	    /* BIO_TYPE_* of <openssl/bio.h>; 0 where not known */
-	__s32 fd;	    /* valid if the connection's way is CONNECTION_BY_BIO or CONNECTION_BY_CLIENT_RANDOM */
-	__u32 hello_sought; /* 1: the socket of its ClientHello was looked for; it will not be seen later */
+	__s32 fd;	    /* valid if the connection was found by BIO, client random or record */
+	__u16 hello_sought; /* 1: the socket of its ClientHello was looked for; it will not be seen later */
+	__u16 calls_sought; /* calls since, in which it was not known either */
+	__u32 reserved;
+	__u64 seek; /* when its records began to be sought; tells it from another structure at its address; 0: not sought */
 };
 
 #endif

@@ -32,7 +32,7 @@ class Event(Versioned, gc=False):
     timestamp_ns: int
 
 
-ConnectionWay = Literal["set_fd", "bio", "thread", "net_conn", "client_random"]
+ConnectionWay = Literal["set_fd", "bio", "thread", "net_conn", "client_random", "ciphertext"]
 ConnectionNote = Literal[
     "no socket used yet",
     "several sockets in one call",
@@ -47,10 +47,11 @@ class Connection(msgspec.Struct, frozen=True, gc=False):
 
     `id` numbers the connections of a capture, in the order of their first event. `way` is how it was found: "set_fd"
     (SSL_set_fd named the descriptor), "bio" (the descriptor in the SSL structure), "client_random" (the socket on which
-    the handshake began) or "thread" (the one socket that the thread used inside the call). A UNIX socket has no
-    addresses. `net_namespace` is the inode number of /proc/PID/ns/net: equal addresses in two namespaces are different
-    places. `opened` and `closed`: times as in Event.time; opened is None for a connection that is older than the
-    capture, closed is set in its CloseEvent alone. `way` is None in events that come from the socket itself.
+    the handshake began), "ciphertext" (the socket that sent its record) or "thread" (the one socket that the
+    thread used inside the call). A UNIX socket has no addresses. `net_namespace` is the inode number of
+    /proc/PID/ns/net: equal addresses in two namespaces are different places. `opened` and `closed`: times as in
+    Event.time; opened is None for a connection that is older than the capture, closed is set in its CloseEvent
+    alone. `way` is None in events that come from the socket itself.
     """
 
     id: int

@@ -12,8 +12,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tests.conftest import RunPlainwire
 from tests.support.certificate import Certificate
 from tests.support.connections import Ends, check_all, ends_of, net_namespace, read_said
 from tests.support.namespaces import two_hosts
+from tests.support.plainwire import Capture
 from tests.support.tls_program import PROGRAMS
 
 NODE = shutil.which("node")
@@ -180,6 +182,8 @@ def passing_proxy(port_of: dict[str, int]) -> Iterator[int]:
         writer.close()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while "server" not in port_of:  # it prints its port, and connects at once
+            await asyncio.sleep(0.01)
         there_reader, there_writer = await asyncio.open_connection("127.0.0.1", port_of["server"])
         await asyncio.gather(copy(reader, there_writer), copy(there_reader, writer))
 
@@ -277,3 +281,89 @@ def test_node_on_two_hosts(run_plainwire: RunPlainwire, certificate: Certificate
     for said, namespace, does in zip(ends, namespaces, names, strict=True):
         events = check_http(capture.events(), said.pid, texts, names=does)
         assert {event["connection"]["net_namespace"] for event in events} == {namespace}
+
+
+def speak_until_known(process: subprocess.Popen[str], capture: Capture, ends: int) -> None:
+    """Turn after turn until the connections of so many ends are known, and one turn more."""
+    assert process.stdin
+    assert process.stdout
+    for _ in range(200):
+        known = {(event["pid"], event["ssl"]) for event in capture.events("data") if event["connection"]}
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "ready\n"
+        if len(known) == ends:
+            break
+        time.sleep(0.05)
+    process.stdin.write("end\n")
+    process.stdin.flush()
+    assert process.wait(30) == 0
+
+
+def check_older(events: list[dict[str, Any]], texts: dict[str, Ends], text: re.Pattern[bytes], last: str) -> None:
+    """None names a wrong connection, some say why they name none, and those of the last turn name theirs."""
+    for event in events:
+        [found] = text.findall(base64.b64decode(event["data"])) or [None]
+        if event["connection"] is None:
+            assert event["connection_note"] == "handshake not seen"
+            assert found is None or not found.decode().endswith(last), event
+        elif found:
+            end = "client" if found.startswith(b"client") == (event["direction"] == "write") else "server"
+            assert ends_of(event) == texts[re.sub("client|server", end, found.decode())], event
+            assert event["connection"]["way"] == "ciphertext"
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("through_proxy", [False, True], ids=["direct", "proxy"])
+def test_asyncio_older_than_the_capture(
+    run_plainwire: RunPlainwire, certificate: Certificate, tmp_path: Path, workers: int, through_proxy: bool
+) -> None:
+    """The handshakes have passed: records tell, once one was written that the capture saw."""
+    report = tmp_path / "report.json"
+    port_of: dict[str, int] = {}
+    with ExitStack() as stack:
+        variables = {"PEERS_WAIT": "1", "PEERS_WORKERS": str(workers)}
+        if through_proxy:
+            variables["PEERS_PROXY"] = str(stack.enter_context(passing_proxy(port_of)))
+        process = stack.enter_context(
+            subprocess.Popen(
+                asyncio_peers(certificate, report, "127.0.0.1", 10, 1000),
+                env={**os.environ, **variables},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        )
+        assert process.stdout
+        if through_proxy:
+            port_of["server"] = int(process.stdout.readline())
+        assert process.stdout.readline() == "ready\n"
+        capture = run_plainwire("--json")
+        speak_until_known(process, capture, 2 * 10)
+    capture.stop()
+    reports = [read_said(path) for path in (report, *tmp_path.glob("report.json.*"))]
+    texts = {text: ends for said in reports for text, ends in said.texts.items()}
+    own = [event for event in capture.events("data") if event["pid"] in {said.pid for said in reports}]
+    check_older(own, texts, re.compile(rb"(?:client|server) \d{4}\.\d{4}"), max(texts)[-5:])
+    assert len({(event["pid"], event["ssl"]) for event in own if event["connection"]}) == 2 * 10
+
+
+@with_node
+def test_node_older_than_the_capture(run_plainwire: RunPlainwire, certificate: Certificate, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    with subprocess.Popen(
+        node_peers("both", certificate, report, "127.0.0.1", 0, 10, 1000),
+        env={**os.environ, "PEERS_WAIT": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        capture = run_plainwire("--json")
+        speak_until_known(process, capture, 2 * 10)
+    capture.stop()
+    said = read_said(report)
+    own = [event for event in capture.events("data") if event["pid"] == said.pid]
+    check_older(own, said.texts, HTTP_TEXT, max(said.texts)[-5:])
+    assert len({event["ssl"] for event in own if event["connection"]}) == 2 * 10

@@ -13,6 +13,7 @@ from contextlib import suppress
 
 from plainwire import __version__
 from plainwire.capture.command import Command
+from plainwire.capture.connection_seeker import ConnectionSeeker
 from plainwire.capture.discovery import Discovery
 from plainwire.capture.key_attacher import KeyAttacher
 from plainwire.capture.key_finder import KeyFinder
@@ -114,6 +115,7 @@ class Session:
             self._engine.add_comm(comm)
         self._read_layouts()
         self._learner = LayoutLearner(self._engine)
+        self._seeker = ConnectionSeeker(self._engine.record_seekers, self._warn)
         if options.keys_by:
             finder = KeyFinder(deep=bool(pids or options.libraries), leaving_out=self._engine.leaving_out)
             self._keys = KeyAttacher(self._engine, finder, options.keys_by, both=options.verify_keys)
@@ -261,6 +263,7 @@ class Session:
                 yield _clock()
                 next_clock = now + _CLOCK_PERIOD_NS
             if samples:
+                self._seeker.look(now)
                 yield from self._samples(samples)
                 unreported = True
             if self.tick_at is not None and now >= self.tick_at:
@@ -342,6 +345,9 @@ class Session:
         """Take everything away. Safe after a failed start."""
         if self.command:
             self.command.close()
+        seeker = getattr(self, "_seeker", None)
+        if seeker is not None:
+            seeker.close()
         learner = getattr(self, "_learner", None)
         if learner is not None:
             learner.close()

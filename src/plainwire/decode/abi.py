@@ -30,7 +30,14 @@ SSL_DATA_UNREADABLE = 4
 SSL_DATA_EARLY = 8
 
 # enum connection_way
-CONNECTION_WAYS: dict[int, ConnectionWay] = {1: "set_fd", 2: "bio", 3: "thread", 5: "net_conn", 6: "client_random"}
+CONNECTION_WAYS: dict[int, ConnectionWay] = {
+    1: "set_fd",
+    2: "bio",
+    3: "thread",
+    5: "net_conn",
+    6: "client_random",
+    10: "ciphertext",
+}
 WHY_NO_CONNECTION: dict[int, ConnectionNote] = {
     0: "no socket used yet",
     4: "several sockets in one call",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,6 +23,7 @@ from plainwire.kernel.lazy_object import LazyObject, Loading
 from plainwire.kernel.object_files import PROCESS_BUFFER_SIZE, PROCESS_OBJECT, SHARED_MAPS, object_btf, object_path
 from plainwire.kernel.open_buffer import open_buffer
 from plainwire.kernel.packets import PacketCapture, PacketOptions
+from plainwire.kernel.record_seeker import SEEKERS_MAP, RecordSeeker
 from plainwire.kernel.uprobes import Link, attach_raw_tracepoint, attach_uprobes
 from plainwire.layouts.layout import Layout
 from plainwire.layouts.packed_layout import pack_layout
@@ -116,6 +118,7 @@ class Engine:
         self._key_objects: dict[str, LazyObject] = {}
         self._hooked: set[tuple[str, KernelHook]] = set()  # modules, and those of their hooks that are dealt with
         self._loading: Loading | None = None
+        self._seekers: dict[str, RecordSeeker] = {}
         for module in modules:
             if data or (keys and module.sends_secrets):
                 self._modules[module.name] = LazyObject(module.bpf_object, self._load_shared)
@@ -271,6 +274,15 @@ class Engine:
                 multi=self.multi,
             )
         return lacking
+
+    def record_seekers(self) -> list[RecordSeeker]:
+        """What finds connections by their records, of each module that is loaded and can."""
+        for name, each in self._modules.items():
+            if name not in self._seekers and each.is_loaded and each.get().has_map(SEEKERS_MAP):
+                loaded = each.get()
+                load = functools.partial(self._load_programs, loaded)
+                self._seekers[name] = RecordSeeker(loaded, load, multi=self.multi)
+        return list(self._seekers.values())
 
     def uses_layouts(self, module: str) -> bool:
         """Whether a module's programs read values out of the library's structures."""

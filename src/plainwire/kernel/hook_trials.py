@@ -12,6 +12,7 @@ from plainwire.kernel.hooks import KernelHooks
 from plainwire.kernel.libbpf import KernelError
 from plainwire.kernel.object_files import CONNECTION_OBJECT, PACKET_MODULE
 from plainwire.kernel.packet_owners import OWNER_HOOKS, OWNER_OBJECT
+from plainwire.kernel.record_seeker import RECORD_HOOK
 from plainwire.modules import KernelHook, Way, all_modules
 
 
@@ -50,6 +51,7 @@ def ladders() -> list[Ladder]:
         for module in all_modules().values()
         for hook in module.kernel_hooks
     ]
+    found.append(Ladder("openssl", "openssl", RECORD_HOOK))
     found += [Ladder(CONNECTION_OBJECT, CONNECTION_OBJECT, hook) for hook in CONNECTION_HOOKS]
     return [*found, *(Ladder(PACKET_MODULE, OWNER_OBJECT, hook) for hook in OWNER_HOOKS)]
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,14 +11,13 @@ import msgspec
 
 from plainwire.errors import InputError, PlainwireError
 from plainwire.inspect import process, tls_library
-from plainwire.inspect.elf import ElfFile
 
 from . import cache, handshake
 from .calibration import Calibration, calibrate
 from .calls import Library, Owner
 from .getters import SUPPORTED_MACHINES, find_functions, layout_by_getters
 from .layout import Layout, combine
-from .library_files import LibraryFiles
+from .library_files import LibraryFiles, holds_openssl
 from .live import secrets_in_process
 
 # Whose SSL structure this is about; the others that offer OpenSSL's functions have structures of their own.
@@ -51,24 +48,12 @@ def learn_path(path: Path, options: LearnOptions = LearnOptions()) -> Layout:
 
 def learn_process(pid: int, options: LearnOptions = LearnOptions()) -> Iterator[Layout]:
     """The layouts of the TLS libraries that a process has mapped. Raises InputError when there are none."""
-    found = [mapped for mapped in process.mapped_files(pid) if _is_served(pid, mapped)]
+    found = [mapped for mapped in process.mapped_files(pid) if holds_openssl(pid, mapped)]
     for mapped in found:
         with LibraryFiles.mapped(pid, mapped) as files:
             yield learn(files, options, pid=pid)
     if not found:
         raise InputError(f"process {pid} has no TLS library of OpenSSL's family mapped whose functions have names")
-
-
-def _is_served(pid: int, mapped: process.MappedFile) -> bool:
-    with suppress(InputError):
-        descriptor = process.open_mapped(pid, mapped)
-        try:
-            with ElfFile(descriptor, name=mapped.path) as elf:
-                library = tls_library.identify(elf)
-        finally:
-            os.close(descriptor)
-        return library is not None and library.module == "openssl"
-    return False
 
 
 def learn(files: LibraryFiles, options: LearnOptions = LearnOptions(), *, pid: int | None = None) -> Layout:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from plainwire.errors import InputError
-from plainwire.inspect import process
+from plainwire.inspect import process, tls_library
 from plainwire.inspect.elf import ElfFile
 from plainwire.inspect.loader_cache import cached_libraries
 
@@ -99,6 +99,19 @@ class LibraryFiles:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def holds_openssl(pid: int, mapped: process.MappedFile) -> bool:
+    """Whether a file that a process maps holds a TLS library of OpenSSL's family."""
+    with suppress(InputError):
+        descriptor = process.open_mapped(pid, mapped)
+        try:
+            with ElfFile(descriptor, name=mapped.path) as elf:
+                library = tls_library.identify(elf)
+        finally:
+            os.close(descriptor)
+        return library is not None and library.module == "openssl"
+    return False
 
 
 def _identity(file: ElfFile, descriptor: int) -> str:

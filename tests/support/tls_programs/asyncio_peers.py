@@ -3,7 +3,7 @@
 usage: asyncio_peers.py CERTIFICATE KEY REPORT HOST CONNECTIONS TURNS
 
 All connections are open at once; each side says as many texts as there are turns. Variables:
-PEERS_WAIT     before its second text a client waits for a line on standard input
+PEERS_WAIT     before each turn but the first, "ready" is printed and a line of standard input read; "end" ends it all
 PEERS_WORKERS  so many forked processes serve; each leaves a report of its own, REPORT.PID
 PEERS_PROXY    clients connect to this port instead; the server's own is printed
 PEERS_MAPPED   the server accepts IPv4 on an IPv6 socket
@@ -45,19 +45,18 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     try:
         while True:
             say(writer, (await hear(reader)).replace("client", "server"))
-    except asyncio.IncompleteReadError:
+    except (asyncio.IncompleteReadError, asyncio.CancelledError):
         writer.close()
 
 
-async def talk(number: int, port: int, go_on: asyncio.Event) -> None:
+async def connect(number: int, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     bound = (host, own_ports[1] + number) if own_ports[1] else None
-    reader, writer = await asyncio.open_connection(host, port, ssl=client_context, local_addr=bound)
-    for turn in range(int(turns)):
-        if turn == 1:
-            await go_on.wait()
-        say(writer, f"client {number:04}.{turn:04}")
-        assert await hear(reader) == f"server {number:04}.{turn:04}"
-    writer.close()
+    return await asyncio.open_connection(host, port, ssl=client_context, local_addr=bound)
+
+
+async def talk(number: int, turn: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    say(writer, f"client {number:04}.{turn:04}")
+    assert await hear(reader) == f"server {number:04}.{turn:04}"
 
 
 async def serve(listener: socket.socket) -> None:
@@ -68,15 +67,15 @@ async def serve(listener: socket.socket) -> None:
 
 
 async def speak(port: int) -> None:
-    go_on = asyncio.Event()
-    tasks = [asyncio.create_task(talk(number, port, go_on)) for number in range(int(connections))]
-    if "PEERS_WAIT" in os.environ:
-        while sum("client" in text for text in said) < int(connections):
-            await asyncio.sleep(0.01)
-        print("ready", flush=True)
-        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
-    go_on.set()
-    await asyncio.gather(*tasks)
+    ends = await asyncio.gather(*(connect(number, port) for number in range(int(connections))))
+    for turn in range(int(turns)):
+        if turn and "PEERS_WAIT" in os.environ:
+            print("ready", flush=True)
+            if await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline) == "end\n":
+                break
+        await asyncio.gather(*(talk(number, turn, *end) for number, end in enumerate(ends)))
+    for _, writer in ends:
+        writer.close()
 
 
 async def both(listener: socket.socket, port: int) -> None:

@@ -3,8 +3,8 @@
 // usage: node node_peers.js both|server|client CERTIFICATE KEY REPORT HOST PORT CONNECTIONS TURNS
 //
 // The server listens on PORT (0: any) and prints which; it ends, with its report, at SIGTERM. Each client keeps its one
-// connection for all turns, and before the second one waits, if the variable PEERS_WAIT is set, for a line on standard
-// input. With PEERS_WORKERS the server is so many processes (cluster), each with a report of its own, REPORT.PID.
+// connection for all turns. With PEERS_WAIT, before each turn but the first, "ready" is printed and a line of standard input
+// read; "end" ends it all. With PEERS_WORKERS the server is so many processes (cluster), each with a report of its own, REPORT.PID.
 "use strict";
 const cluster = require("node:cluster");
 const fs = require("node:fs");
@@ -54,10 +54,10 @@ async function speak(serverPort) {
   const agents = Array.from({ length: Number(connections) }, () => new https.Agent({ keepAlive: true, maxSockets: 1 }));
   const turn = (t) => Promise.all(agents.map((agent, n) => request(agent, serverPort, `client-${number(n)}-${number(t)}`)));
   for (let t = 0; t < Number(turns); t++) {
-    if (t === 1 && process.env.PEERS_WAIT) {
+    if (t && process.env.PEERS_WAIT) {
       const line = new Promise((resolve) => process.stdin.once("data", resolve));
       console.log("ready");
-      await line;
+      if ((await line).toString() === "end\n") break;
     }
     await turn(t);
   }
