@@ -55,9 +55,9 @@ def test_a_chosen_way_is_taken_or_refused(run_plainwire: RunPlainwire, family: s
     (hook,) = [hook for hook in ladders() if hook["name"] == "socket used inside a call"]
     (way,) = [way for way in ways_of(hook) if way["family"] == family]
     if way["status"] == "works":
-        run_plainwire("--hooks", family, "--comm", "plainwire-none")
+        run_plainwire("--module", "openssl", "--hooks", family, "--comm", "plainwire-none")
         return
-    refused = plainwire("capture", "--hooks", family, "--duration", "1")
+    refused = plainwire("capture", "--module", "openssl", "--hooks", family, "--duration", "1")
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1
     # Where a Go program runs, its module's hook may come first.
