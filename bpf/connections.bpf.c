@@ -64,7 +64,9 @@ static __always_inline __s32 find_fd_in_call(struct sock *sk)
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
 	__s32 fd = (__s32)BPF_CORE_READ(regs, FIRST_ARGUMENT);
 
-	return find_sock_of_fd(fd) == sk ? fd : -1;
+	struct file *file = file_of_fd(fd);
+
+	return file && find_sock_of_file(file) == sk ? fd : -1;
 }
 
 static __always_inline void tell(void *ctx, struct open_connection_t *open, __u32 error, bool failed)

@@ -169,7 +169,7 @@ static __always_inline int send_go(struct pt_regs *ctx, __u64 conn, __u64 buf, _
 	call.library = library;
 	call.version = find_version(layout, conn);
 	call.fd = find_fd(ctx, layout, conn);
-	if (call.fd >= 0 && read_socket_of_fd(call.fd, &state->connection))
+	if (call.fd >= 0 && read_connection_of_fd(call.fd, &state->connection))
 		state->connection.way = CONNECTION_BY_NET_CONN;
 	return send_data(ctx, state, &call, type, length);
 }

@@ -43,6 +43,7 @@ struct {
 #include "written_records.bpf.h"
 
 /* Descriptors that are sockets (<openssl/bio.h>). */
+#define BIO_TYPE_FD 0x0504
 #define BIO_TYPE_SOCKET 0x0505
 #define BIO_TYPE_DGRAM 0x0515
 
@@ -114,10 +115,10 @@ static __attribute__((noinline)) void learn_from_structure(struct pt_regs *ctx, 
 	send_tls_state(ctx, call, version, &layout->cipher_id);
 	read_by_layout(&state->bio_type, sizeof(state->bio_type), call->ssl, &layout->bio_type);
 	if (state->connection.way == CONNECTION_BY_SET_FD ||
-	    (state->bio_type != BIO_TYPE_SOCKET && state->bio_type != BIO_TYPE_DGRAM))
+	    (state->bio_type != BIO_TYPE_SOCKET && state->bio_type != BIO_TYPE_DGRAM && state->bio_type != BIO_TYPE_FD))
 		return;
 	if (read_by_layout(&state->fd, sizeof(state->fd), call->ssl, &layout->bio_fd) &&
-	    read_socket_of_fd(state->fd, &state->connection))
+	    read_connection_of_fd(state->fd, &state->connection))
 		state->connection.way = CONNECTION_BY_BIO;
 }
 
@@ -130,7 +131,7 @@ static __always_inline void learn_connection(struct ssl_state_t *state, struct a
 	if (state->connection.way == CONNECTION_BY_SET_FD || state->connection.way == CONNECTION_BY_BIO ||
 	    state->connection.way == CONNECTION_BY_CLIENT_RANDOM || state->connection.way == CONNECTION_BY_CIPHERTEXT)
 		return;
-	if (call->fd >= 0 && read_socket_of_fd(call->fd, &state->connection)) {
+	if (call->fd >= 0 && read_connection_of_fd(call->fd, &state->connection)) {
 		state->connection.way = CONNECTION_BY_SET_FD;
 		return;
 	}
@@ -301,8 +302,8 @@ int BPF_KPROBE(probe_SSL_set_fd, __u64 ssl, __u64 fd)
 	/* Looked up at once: ssl_st_fd has room for one process only, and forked workers use the same addresses. */
 	state = find_state(ssl, pid);
 	if (state)
-		state->connection.way =
-			read_socket_of_fd((__s32)fd, &state->connection) ? CONNECTION_BY_SET_FD : CONNECTION_UNKNOWN;
+		state->connection.way = read_connection_of_fd((__s32)fd, &state->connection) ? CONNECTION_BY_SET_FD
+											     : CONNECTION_UNKNOWN;
 	return 0;
 }
 

@@ -16,6 +16,7 @@ struct sockaddr_in4_or_6 {
 
 #define S_IFMT 0170000 /* <linux/stat.h> */
 #define S_IFSOCK 0140000
+#define S_IFIFO 0010000
 
 static __always_inline bool is_known(__u16 way) /* enum connection_way */
 {
@@ -51,31 +52,45 @@ static __always_inline bool read_socket(struct sock *sock, struct connection_t *
 	return true;
 }
 
-/* The socket behind a descriptor of the current process; NULL where it is none. */
-static __always_inline struct sock *find_sock_of_fd(__s32 fd)
+/* The file of a descriptor of the current process; NULL where it has none of this number. */
+static __always_inline struct file *file_of_fd(__s32 fd)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-	struct socket *socket;
 	struct file **slot;
 	struct file *file;
 
 	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(table, max_fds))
 		return NULL;
 	slot = BPF_CORE_READ(table, fd) + fd;
-	if (bpf_probe_read_kernel(&file, sizeof(file), slot) || !file)
-		return NULL;
+	return bpf_probe_read_kernel(&file, sizeof(file), slot) ? NULL : file;
+}
+
+/* NULL where the file is no socket. */
+static __always_inline struct sock *find_sock_of_file(struct file *file)
+{
+	struct socket *socket;
+
 	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
 		return NULL;
 	socket = BPF_CORE_READ(file, private_data);
 	return BPF_CORE_READ(socket, sk);
 }
 
-/* The connection of a descriptor of the current process. */
-static __always_inline bool read_socket_of_fd(__s32 fd, struct connection_t *connection)
+/* The connection of a descriptor of the current process. False where it is neither a socket with a peer nor a pipe. */
+static __always_inline bool read_connection_of_fd(__s32 fd, struct connection_t *connection)
 {
-	struct sock *sock = find_sock_of_fd(fd);
+	struct file *file = file_of_fd(fd);
+	struct sock *sock;
 
+	if (!file)
+		return false;
+	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) == S_IFIFO) {
+		connection->family = FAMILY_PIPE;
+		connection->inode = BPF_CORE_READ(file, f_inode, i_ino);
+		return true;
+	}
+	sock = find_sock_of_file(file);
 	return sock && read_socket(sock, connection);
 }
 

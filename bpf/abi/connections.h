@@ -21,14 +21,16 @@ enum connection_way {
 	CONNECTION_NOT_HELD = 9,       /* the socket is not among the process's descriptors */
 };
 
-/* A socket and its two ends. */
+#define FAMILY_PIPE 0xffff /* no family of sockets: a pipe, known by its inode alone */
+
+/* A socket and its two ends, or a pipe. */
 struct connection_t {
 	__u64 sock;	     /* address of the kernel's struct sock: an identity while it is open */
 	__u8 saddr[16];	     /* the local address, in network order; of IPv4 the first four bytes */
 	__u8 daddr[16];	     /* the remote address */
 	__u16 sport;	     /* local port */
 	__u16 dport;	     /* remote port */
-	__u16 family;	     /* AF_INET, AF_INET6 or AF_UNIX */
+	__u16 family;	     /* AF_INET, AF_INET6, AF_UNIX or FAMILY_PIPE */
 	__u16 way;	     /* enum connection_way */
 	__u32 net_namespace; /* inode number of the network namespace, as /proc/PID/ns/net has it */
 	__u32 inode;	     /* of the socket, as /proc/PID/fd has it: tells sockets apart that had one address */

@@ -48,14 +48,14 @@ class Connection(msgspec.Struct, frozen=True, gc=False):
     `id` numbers the connections of a capture, in the order of their first event. `way` is how it was found: "set_fd"
     (SSL_set_fd named the descriptor), "bio" (the descriptor in the SSL structure), "client_random" (the socket on which
     the handshake began), "ciphertext" (the socket that sent its record) or "thread" (the one socket that the
-    thread used inside the call). A UNIX socket has no addresses. `net_namespace` is the inode number of
+    thread used inside the call). A UNIX socket or a pipe has no addresses. `net_namespace` is the inode number of
     /proc/PID/ns/net: equal addresses in two namespaces are different places. `opened` and `closed`: times as in
     Event.time; opened is None for a connection that is older than the capture, closed is set in its CloseEvent
     alone. `way` is None in events that come from the socket itself.
     """
 
     id: int
-    family: Literal["IPv4", "IPv6", "unix"]
+    family: Literal["IPv4", "IPv6", "unix", "pipe"]
     local_address: str | None
     local_port: int | None
     remote_address: str | None
@@ -316,7 +316,7 @@ class ConnectionState(Event, tag="connection", gc=False):
     comm: str
     exe: str | None
     container: str | None
-    family: Literal["IPv4", "IPv6", "unix"] | None
+    family: Literal["IPv4", "IPv6", "unix", "pipe"] | None
     local_address: str | None
     local_port: int | None
     remote_address: str | None

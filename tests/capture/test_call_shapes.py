@@ -30,6 +30,14 @@ def test_program_is_captured_exactly(
     assert captured(events, done.pid) == done.moved
 
 
+def test_pipes_are_named_as_such(run_plainwire: RunPlainwire, certificate: Certificate, tmp_path: Path) -> None:
+    done, events = capture_program(run_plainwire, "pipes", certificate, tmp_path)
+    assert captured(events, done.pid) == done.moved
+    connections = [event["connection"] for event in events if event["kind"] == "data"]
+    assert {(each["family"], each["way"], each["local_address"]) for each in connections} == {("pipe", "bio", None)}
+    assert len({each["id"] for each in connections}) == 2
+
+
 def test_early_data_is_marked(run_plainwire: RunPlainwire, certificate: Certificate, tmp_path: Path) -> None:
     _, events = capture_program(run_plainwire, "early_data", certificate, tmp_path)
     assert [(event["direction"], event["length"]) for event in events if event.get("early_data")] == [

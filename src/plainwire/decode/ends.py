@@ -12,6 +12,7 @@ from plainwire.events import Connection, ConnectionNote, ConnectionWay
 # <sys/socket.h>
 _AF_UNIX = 1
 _AF_INET = 2
+_FAMILY_PIPE = 0xFFFF  # bpf/abi/connections.h
 # As many connections are remembered; beyond that, all are forgotten but keep no number of another.
 _MAX_CONNECTIONS = 65536
 
@@ -75,8 +76,9 @@ class Ends(dict[bytes, End]):
         if closed is not None:  # nothing will come of it
             self._ids.pop(identity, None)
             self._opened.pop(identity, None)
-        if fields.family == _AF_UNIX:
-            return Connection(number, "unix", None, None, None, None, fields.net_namespace, way, opened, closed)
+        if fields.family in (_AF_UNIX, _FAMILY_PIPE):
+            kind: Literal["unix", "pipe"] = "unix" if fields.family == _AF_UNIX else "pipe"
+            return Connection(number, kind, None, None, None, None, fields.net_namespace, way, opened, closed)
         local, remote = _address(fields.family, fields.saddr), _address(fields.family, fields.daddr)
         family: Literal["IPv4", "IPv6"] = "IPv6" if ":" in local else "IPv4"
         return Connection(

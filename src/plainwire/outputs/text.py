@@ -18,6 +18,7 @@ _NOTES = {
     "length only": "sent from a file by the kernel: the bytes never were in the process's memory",
 }
 
+_NAMES = {"unix": "unix socket", "pipe": "pipe"}
 _OPENINGS = {"connect": "opened", "accept": "accepted", None: "open since before the capture"}
 
 
@@ -144,7 +145,7 @@ class TextFormat:
             ends = _ends(connection, f"{colour}{arrow}{style.reset}")
             where = [ends, f"{colour}{direction}{style.reset}"]
         elif connection:
-            where = [moved, f"{connection.family} socket"]
+            where = [moved, _NAMES[connection.family]]
         else:
             where = [moved, f"fd {fd}" if fd is not None else f"ssl {ssl:#x}"]
         where += [clean_name(tls_version or ""), clean_name(PurePosixPath(library).name)]

@@ -58,6 +58,7 @@ PROTOTYPES = {
 }
 CRYPTO_PROTOTYPES = {
     "BIO_new_bio_pair": (c_int, POINTER(c_void_p), c_size_t, POINTER(c_void_p), c_size_t),
+    "BIO_new_fd": (c_void_p, c_int, c_int),
     "BIO_meth_new": (c_void_p, c_int, c_char_p),
     "BIO_meth_set_write": (c_int, c_void_p, BIO_WRITE),
     "BIO_meth_set_read": (c_int, c_void_p, BIO_WRITE),
