@@ -160,7 +160,7 @@ def _row(event: DataEvent | ConnectEvent, ends: Ends | None, family: str | None)
 
 
 def _ends(connection: Connection) -> Ends:
-    unix = connection.id if connection.family == "unix" else None
+    unix = connection.id if connection.family in ("unix", "pipe") else None
     return Ends(
         connection.net_namespace,
         connection.local_address,
