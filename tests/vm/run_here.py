@@ -11,7 +11,7 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,18 +46,24 @@ def run_tests(tests: Iterable[str], hooks: str) -> list[TestResult]:
         return read_junit(report, hooks)
 
 
-def run_kernel(machine: str) -> KernelResult:
-    """Doctor, the tests that depend on no hook, and the others once for each way that some hook of theirs has here."""
+def run_kernel(machine: str) -> Iterator[KernelResult]:
+    """Doctor, the tests that depend on hooks once for each way to attach these here, and the others.
+
+    Gives the result anew after each part: a guest may have to be ended before it is through.
+    """
     doctor = subprocess.run(["plainwire", "doctor", "--json"], cwd=ROOT, stdout=subprocess.PIPE, check=False)
     told = json.loads(doctor.stdout)
-    tests = run_tests((one for group in GROUPS if not group.hooks for one in group.tests if one != PREEMPTION), "auto")
+    result = KernelResult(
+        release=platform.release(), machine=machine, features=told["features"], hooks=told["hooks"], tests=[]
+    )
     for family in FAMILIES:
         groups = [group for group in GROUPS if _has_way(told["hooks"], group, family)]
         if groups:
-            tests += run_tests((one for group in groups for one in group.tests), family)
-    return KernelResult(
-        release=platform.release(), machine=machine, features=told["features"], hooks=told["hooks"], tests=tests
-    )
+            result.tests += run_tests((one for group in groups for one in group.tests), family)
+            yield result
+    others = (one for group in GROUPS if not group.hooks for one in group.tests if one != PREEMPTION)
+    result.tests += run_tests(others, "auto")
+    yield result
 
 
 def _has_way(hooks: list[dict[str, Any]], group: Group, family: str) -> bool:
@@ -66,4 +72,5 @@ def _has_way(hooks: list[dict[str, Any]], group: Group, family: str) -> bool:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[2]).write_bytes(msgspec.json.encode(run_kernel(sys.argv[1])))
+    for so_far in run_kernel(sys.argv[1]):
+        Path(sys.argv[2]).write_bytes(msgspec.json.encode(so_far))

@@ -30,16 +30,18 @@ _SECONDS = 3600
 def run_own(folder: Path) -> KernelResult:
     """On the kernel of this machine."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    command = [sys.executable, "-m", "tests.vm.run_here", "own", folder / "result"]
+    command: list[str | Path] = [sys.executable, "-m", "tests.vm.run_here", "own", folder / "result"]
     subprocess.run(command, cwd=ROOT, env={**os.environ, "PATH": path}, check=True)
     return msgspec.json.decode((folder / "result").read_bytes(), type=KernelResult)
 
 
 def run_emulated(version: str, folder: Path) -> KernelResult:
     """On one of Debian's kernels."""
-    command = ["python", "-m", "tests.vm.run_here", "emulated", folder / "result"]
+    command: list[str | Path] = ["python", "-m", "tests.vm.run_here", "emulated", folder / "result"]
     (ran,) = run_in_machine(kernel_image(version), [command], timeout=_SECONDS, writable=folder)
     print(ran.stdout, ran.stderr, flush=True)
+    if ran.status != 0:
+        print(f"{version}: ended with {ran.status} before all tests were run", file=sys.stderr)
     result = msgspec.json.decode((folder / "result").read_bytes(), type=KernelResult)
     result.tests += run_preemption(version, folder)
     return result
