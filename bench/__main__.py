@@ -18,6 +18,7 @@ MEASUREMENTS = (
     "drain",
     "cost",
     "connections",
+    "hellos",
     "keys",
     "go",
     "packets",
