@@ -24,14 +24,14 @@ TESTS = {
 }
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2000)
 def test_connections_by_kprobes_and_by_fentry(vm_run: VmRun, tmp_path: Path) -> None:
     reports = {hooks: tmp_path / f"{hooks}.xml" for hooks in TESTS}
     commands = [
         ["env", f"PLAINWIRE_TEST_HOOKS={hooks}", *pytest_command(reports[hooks], tests)]
         for hooks, tests in TESTS.items()
     ]
-    ran = vm_run("6.1", commands, timeout=400, writable=tmp_path)
+    ran = vm_run("6.1", commands, timeout=800, writable=tmp_path)
     for hooks, one in zip(TESTS, ran, strict=True):
         assert one.status == 0, one.stdout
         assert {test.outcome for test in read_junit(reports[hooks], hooks)} == {"passed"}, one.stdout
