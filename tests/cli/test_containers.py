@@ -35,9 +35,10 @@ def test_packets_and_events_tell_the_container(nginx: Server, tmp_path: Path, na
     program = f'echo $$ > "$0" && exec curl -sk -o /dev/null {url}'
     options = ["--comm", "curl", "--json", "-i", "lo", "--pcapng", trace, f"tcp port {nginx.port}"]
     with cgroup(name) as processes, Capture(*options) as capture:
-        subprocess.run(["sh", "-c", program, processes], check=True)
+        curl = subprocess.Popen(["sh", "-c", program, processes])
+        assert curl.wait(30) == 0
         assert capture.stop() == 0
-    data = capture.events("data")
+    data = [event for event in capture.events("data") if event["pid"] == curl.pid]
     assert data and {event["container"] for event in data} == {container}
     told = {event["comm"]: event["container"] for event in capture.events("packet")}
     assert told == {"curl": container, "nginx": None}
