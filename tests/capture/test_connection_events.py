@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import RunPlainwire
 from tests.support.connections import address, ends_of
+from tests.support.plainwire import plainwire
 from tests.support.tls_program import PROGRAMS
 
 pytestmark = pytest.mark.bpf
@@ -99,6 +100,15 @@ def test_those_without_data_are_not_told_unless_asked_for(run_plainwire: RunPlai
     capture = run_plainwire("--json", "--", sys.executable, PROGRAM, "ipv4", tmp_path / "report.json")
     assert capture.wait(60) == 0
     assert [event["kind"] for event in capture.events()] == ["stats"]
+
+
+def test_a_recording_gives_the_same(run_plainwire: RunPlainwire, tmp_path: Path) -> None:
+    recording = tmp_path / "recording"
+    program = [sys.executable, PROGRAM, "ipv6", tmp_path / "report.json"]
+    capture = run_plainwire("--json", "--connections", "all", "--record", recording, "--", *program)
+    assert capture.wait(60) == 0
+    assert {event["kind"] for event in capture.events()} == {"connect", "close", "stats"}
+    assert plainwire("read", recording, "--json").stdout.splitlines(keepends=True) == capture.lines
 
 
 def test_others_are_not_told(run_plainwire: RunPlainwire, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ import pytest
 
 from tests.conftest import RunPlainwire
 from tests.support.certificate import Certificate
-from tests.support.connections import Ends, check_all, ends_of, net_namespace, read_said
+from tests.support.connections import Ends, check_all, check_openings_and_ends, ends_of, net_namespace, read_said
 from tests.support.namespaces import two_hosts
 from tests.support.plainwire import Capture
 from tests.support.tls_program import PROGRAMS
@@ -103,6 +103,7 @@ def test_asyncio(
         assert event["connection"]["net_namespace"] == net_namespace()
         assert event["fd"] is not None
     assert len({event["connection"]["id"] for event in events}) == 2 * 100
+    assert len(check_openings_and_ends(capture.events(), events[0]["pid"])) == 2 * 100
 
 
 def test_forked_workers(run_plainwire: RunPlainwire, certificate: Certificate, tmp_path: Path) -> None:
