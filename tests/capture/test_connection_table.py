@@ -29,6 +29,7 @@ def tls_event(**fields: Any) -> TlsEvent:
         cmdline=None,
         library=None,
         container=None,
+        namespace_pid=None,
         **values,
     )
 
