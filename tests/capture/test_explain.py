@@ -21,6 +21,7 @@ from plainwire.inspect.loader_cache import cached_libraries
 from plainwire.inspect.process import ProcessGoneError
 from plainwire.modules import all_modules
 from tests.support.compiled import compile_library, functions
+from tests.support.processes import wait_until
 from tests.support.waiting_python import python
 
 LOAD = "import ctypes, sys; library = ctypes.CDLL(sys.argv[1])"
@@ -81,8 +82,9 @@ def test_children_are_named_where_the_parent_has_nothing() -> None:
         shell.stdout.readline()
         explanation = explain(shell.pid)
         assert len(explanation.children) == 1
-        assert explain(explanation.children[0]).comm == "sleep"
-        os.kill(explanation.children[0], 9)
+        (child,) = explanation.children
+        wait_until(lambda: explain(child).comm == "sleep", "the child to be a sleep")
+        os.kill(child, 9)
 
 
 @pytest.mark.parametrize(("soname", "name"), [("libgnutls.so.30", "GnuTLS"), ("libssl3.so", "NSS")])
