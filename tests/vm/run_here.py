@@ -67,8 +67,9 @@ def run_kernel(machine: str) -> Iterator[KernelResult]:
 
 
 def _has_way(hooks: list[dict[str, Any]], group: Group, family: str) -> bool:
-    ways = [way for hook in hooks if hook["name"] in group.hooks for way in hook["ways"]]
-    return any(way["family"] == family and way["status"] == "works" for way in ways)
+    """Whether each hook of the group that has ways of this family can be attached so: a capture is refused otherwise."""
+    ways = [way for hook in hooks if hook["name"] in group.hooks for way in hook["ways"] if way["family"] == family]
+    return bool(ways) and all(way["status"] == "works" for way in ways)
 
 
 if __name__ == "__main__":
