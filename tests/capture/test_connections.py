@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,7 @@ def test_opened_before_the_capture(run_plainwire: RunPlainwire, certificate: Cer
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin and process.stdout
         assert process.stdout.readline() == "ready\n"
+        time.sleep(2)  # so that the server waits in its next read
         capture = run_plainwire("--json")
         process.communicate("go\n", timeout=30 * PATIENCE)
     capture.stop()
