@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from plainwire.inspect.process import children
 from tests.conftest import RunPlainwire
 from tests.support.certificate import Certificate
 from tests.support.connections import Ends, check_all, check_openings_and_ends, ends_of, net_namespace, read_said
@@ -288,8 +289,10 @@ def speak_until_known(process: subprocess.Popen[str], capture: Capture, ends: in
     """Turn after turn until the connections of so many ends are known, and one turn more."""
     assert process.stdin
     assert process.stdout
+    own = {process.pid, *children(process.pid)}  # strangers may talk at the same time
     for _ in range(200):
-        known = {(event["pid"], event["ssl"]) for event in capture.events("data") if event["connection"]}
+        events = [event for event in capture.events("data") if event["pid"] in own and event["connection"]]
+        known = {(event["pid"], event["ssl"]) for event in events}
         process.stdin.write("go\n")
         process.stdin.flush()
         assert process.stdout.readline() == "ready\n"
