@@ -198,7 +198,8 @@ def test_reads_that_were_waiting_before_the_capture(
 ) -> None:
     """The server waits in (*Conn).Read when the capture begins: that read is not missed."""
     program = go.build(version, "exchange")
-    with go_server(program, certificate, "-out", tmp_path) as (server, port):
+    (tmp_path / "server").mkdir()  # both ends name their files by the client's port
+    with go_server(program, certificate, "-out", tmp_path / "server") as (server, port):
         command = [program, "client", f"127.0.0.1:{port}", "-out", tmp_path, "-wait", tmp_path / "go", "-size", "500"]
         with subprocess.Popen(list(map(str, command))) as client:
             time.sleep(1)
@@ -248,15 +249,21 @@ def test_tshark_decrypts_with_the_captured_keys(
     """Packets as tcpdump saw them; the program writes no key log of its own."""
     program = Path(shutil.copy(go.build(version, "exchange", *STRIPPED), tmp_path / "exchange"))
     keylog, trace = tmp_path / "keys.log", tmp_path / "trace.pcap"
-    flags = ["-version", str(tls), "-rounds", "3", "-size", "2000", "-out", tmp_path]
-    with go_server(program, certificate, "-version", str(tls), "-out", tmp_path) as (_, port):
+    ends = {name: tmp_path / name for name in ("server", "client")}
+    for path in ends.values():
+        path.mkdir()
+    flags = ["-version", str(tls), "-rounds", "3", "-size", "2000", "-out", ends["client"]]
+    with go_server(program, certificate, "-version", str(tls), "-out", ends["server"]) as (_, port):
         capture = run_plainwire("--elf", program, "--keylog", keylog, "--no-data")
         with tcpdump(trace, "-i", "lo", f"tcp port {port}"):
             run([program, "client", f"127.0.0.1:{port}", *flags])
             flags_at = 14 + 20 + 13  # Ethernet, IPv4, and the place of FIN in TCP's header
-            wait_until(lambda: any(packet[flags_at] & 1 for packet in packets(trace)), "the end of the connection")
+            wait_until(
+                lambda: any(len(packet) > flags_at and packet[flags_at] & 1 for packet in packets(trace)),
+                "the end of the connection",
+            )
         capture.stop()
-    (written,) = recorded(tmp_path, "written").values()
+    (written,) = recorded(ends["client"], "written").values()
     assert len(written) == 6000
     assert decrypted(trace, keylog) == (written, written)
 
@@ -319,7 +326,8 @@ def test_a_program_goes_on_unharmed_after_the_capture(
 ) -> None:
     """Captures that begin and end while goroutines read and write change nothing that they see."""
     program = go.build(go.NEWEST, "exchange")
-    with go_server(program, certificate, "-out", tmp_path) as (_, port):
+    (tmp_path / "server").mkdir()
+    with go_server(program, certificate, "-out", tmp_path / "server") as (_, port):
         flags = ["-connections", "20", "-rounds", "400", "-size", "3000", "-out", tmp_path]
         command = [program, "client", f"127.0.0.1:{port}", *flags]
         with subprocess.Popen(list(map(str, command))) as client:
