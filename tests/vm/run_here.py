@@ -67,7 +67,7 @@ def run_kernel(machine: str) -> Iterator[KernelResult]:
 
 
 def _has_way(hooks: list[dict[str, Any]], group: Group, family: str) -> bool:
-    """Whether each hook of the group that has ways of this family can be attached so: a capture is refused otherwise."""
+    """Whether each hook of the group that has ways of this family can be attached so: else a capture is refused."""
     ways = [way for hook in hooks if hook["name"] in group.hooks for way in hook["ways"] if way["family"] == family]
     return bool(ways) and all(way["status"] == "works" for way in ways)
 
