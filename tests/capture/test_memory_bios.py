@@ -13,8 +13,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from tests.support.certificate import Certificate
 from tests.support.connections import Ends, check_all, check_openings_and_ends, ends_of, net_namespace, read_said
 from tests.support.namespaces import two_hosts
 from tests.support.plainwire import Capture
+from tests.support.processes import wait_until
 from tests.support.tls_program import PROGRAMS
 
 NODE = shutil.which("node")
@@ -371,3 +373,32 @@ def test_node_older_than_the_capture(run_plainwire: RunPlainwire, certificate: C
     own = [event for event in capture.events("data") if event["pid"] == said.pid]
     check_older(own, said.texts, HTTP_TEXT, max(said.texts)[-5:])
     assert len({event["ssl"] for event in own if event["connection"]}) == 2 * 10
+
+
+def links(pid: int) -> Counter[str]:
+    """How many of each type of BPF link a process has."""
+    found: Counter[str] = Counter()
+    for place in Path(f"/proc/{pid}/fdinfo").iterdir():
+        with suppress(FileNotFoundError):
+            found.update(re.findall(r"^link_type:\s*(\S+)", place.read_text(), re.MULTILINE))
+    return found
+
+
+def test_what_seeks_goes_when_all_are_known(
+    run_plainwire: RunPlainwire, certificate: Certificate, tmp_path: Path
+) -> None:
+    """The probe on BIO_write, and the program that looks for records."""
+    with subprocess.Popen(
+        asyncio_peers(certificate, tmp_path / "report.json", "127.0.0.1", 2, 1000),
+        env={**os.environ, "PEERS_WAIT": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        capture = run_plainwire("--json", "--pid", str(process.pid))
+        before = links(capture.pid)
+        speak_until_known(process, capture, 2 * 2)
+        wait_until(lambda: links(capture.pid) == before, "the probe on BIO_write to go")
+    capture.stop()

@@ -51,6 +51,10 @@ def test_unix_sockets_have_no_addresses() -> None:
 def test_what_is_not_known_says_why() -> None:
     known = ends()
     assert known[connection(way=0)] == (None, "no socket used yet")
+    assert known[connection(way=7)] == (None, "layout not known")
+    assert known[connection(way=8)] == (None, "handshake not seen")
+    assert known[connection(way=9)] == (None, "socket held by another process")
+    assert known[connection(way=99)] == (None, "no socket used yet")  # of a later version
     assert known[connection(way=4)] == (None, "several sockets in one call")
 
 
