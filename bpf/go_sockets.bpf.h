@@ -10,6 +10,8 @@
 #ifndef PLAINWIRE_GO_SOCKETS_BPF_H
 #define PLAINWIRE_GO_SOCKETS_BPF_H
 
+#include "socket_use.bpf.h"
+
 #define MAX_GO_FRAMES 40
 
 struct {
@@ -153,44 +155,6 @@ static __always_inline int use_go_socket(struct sock *sock)
 }
 #endif
 
-/* trace_sock_send_length(struct sock *sk, int ret, int flags), Linux 6.3 */
-SEC("raw_tp/sock_send_length")
-int go_socket_sent(struct bpf_raw_tracepoint_args *ctx)
-{
-	return use_go_socket((struct sock *)ctx->args[0]);
-}
-
-/* trace_sock_recv_length(struct sock *sk, int ret, int flags), Linux 6.3 */
-SEC("raw_tp/sock_recv_length")
-int go_socket_received(struct bpf_raw_tracepoint_args *ctx)
-{
-	return use_go_socket((struct sock *)ctx->args[0]);
-}
-
-/* int tcp_sendmsg(struct sock *sk, struct msghdr *msg, size_t size) */
-SEC("kprobe/tcp_sendmsg")
-int BPF_KPROBE(probe_go_tcp_sendmsg, struct sock *sock)
-{
-	return use_go_socket(sock);
-}
-
-/* int tcp_recvmsg(struct sock *sk, …) */
-SEC("kprobe/tcp_recvmsg")
-int BPF_KPROBE(probe_go_tcp_recvmsg, struct sock *sock)
-{
-	return use_go_socket(sock);
-}
-
-SEC("?fentry/tcp_sendmsg")
-int BPF_PROG(enter_go_tcp_sendmsg, struct sock *sock)
-{
-	return use_go_socket(sock);
-}
-
-SEC("?fentry/tcp_recvmsg")
-int BPF_PROG(enter_go_tcp_recvmsg, struct sock *sock)
-{
-	return use_go_socket(sock);
-}
+ON_SOCKET_USE(go_, use_go_socket)
 
 #endif

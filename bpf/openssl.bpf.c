@@ -12,6 +12,7 @@
 #include "btf.bpf.h"
 #include "filter.bpf.h"
 #include "emit.bpf.h"
+#include "socket_use.bpf.h"
 #include "sockets.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -337,45 +338,7 @@ static __always_inline int use_socket(struct sock *sock)
 	return 0;
 }
 
-/* trace_sock_send_length(struct sock *sk, int ret, int flags), Linux 6.3 */
-SEC("raw_tp/sock_send_length")
-int socket_sent(struct bpf_raw_tracepoint_args *ctx)
-{
-	return use_socket((struct sock *)ctx->args[0]);
-}
-
-/* trace_sock_recv_length(struct sock *sk, int ret, int flags), Linux 6.3 */
-SEC("raw_tp/sock_recv_length")
-int socket_received(struct bpf_raw_tracepoint_args *ctx)
-{
-	return use_socket((struct sock *)ctx->args[0]);
-}
-
-/* int tcp_sendmsg(struct sock *sk, struct msghdr *msg, size_t size) */
-SEC("kprobe/tcp_sendmsg")
-int BPF_KPROBE(probe_tcp_sendmsg, struct sock *sock)
-{
-	return use_socket(sock);
-}
-
-/* int tcp_recvmsg(struct sock *sk, …) */
-SEC("kprobe/tcp_recvmsg")
-int BPF_KPROBE(probe_tcp_recvmsg, struct sock *sock)
-{
-	return use_socket(sock);
-}
-
-SEC("?fentry/tcp_sendmsg")
-int BPF_PROG(enter_tcp_sendmsg, struct sock *sock)
-{
-	return use_socket(sock);
-}
-
-SEC("?fentry/tcp_recvmsg")
-int BPF_PROG(enter_tcp_recvmsg, struct sock *sock)
-{
-	return use_socket(sock);
-}
+ON_SOCKET_USE(, use_socket)
 
 struct bpf_map;
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.vm.kernel_image import ImageUnavailableError, kernel_image
-from tests.vm.machine import BootFailedError, Command, Result, run_in_machine, why_no_machine
+from tests.vm.machine import Command, Result, run_in_machine, why_no_machine
 
 VmRun = Callable[..., list[Result]]
 
@@ -26,10 +26,7 @@ def vm_run() -> VmRun:
         reason = why_no_machine()
         if reason is None:
             try:
-                try:
-                    return run_in_machine(kernel_image(version), commands, **options)
-                except BootFailedError:  # QEMU 7.2 itself crashes now and then
-                    return run_in_machine(kernel_image(version), commands, **options)
+                return run_in_machine(kernel_image(version), commands, **options)
             except ImageUnavailableError as error:
                 reason = str(error)
         pytest.skip(f"no virtual machine with Linux {version}: {reason}")

@@ -34,8 +34,8 @@ MODULE = Module(
             "socket used inside a call on a wrapped connection",
             (
                 Way("tracepoint", ("go_socket_sent", "go_socket_received")),
-                Way("kprobe", ("probe_go_tcp_sendmsg", "probe_go_tcp_recvmsg")),
-                Way("fentry", ("enter_go_tcp_sendmsg", "enter_go_tcp_recvmsg")),
+                Way("kprobe", ("go_probe_tcp_sendmsg", "go_probe_tcp_recvmsg")),
+                Way("fentry", ("go_enter_tcp_sendmsg", "go_enter_tcp_recvmsg")),
             ),
             without="connections over a net.Conn of the program's own that holds its socket out of sight stay unknown",
         ),
