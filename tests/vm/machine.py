@@ -71,7 +71,8 @@ def run_in_machine(
 
     Each command has `timeout` seconds, and under emulation everything takes about ten times as long. The checkout's
     .venv/bin comes first in PATH, the environment is otherwise the guest's. What the guest writes into the folder
-    `writable` stays, everything else is gone with it.
+    `writable` stays, everything else is gone with it. A machine that ends before any command has begun is booted once
+    more: QEMU 7.2's emulation itself crashes now and then. Raises BootFailedError.
     """
     with tempfile.TemporaryDirectory(prefix="plainwire-vm-") as name:
         shared = Path(name)
@@ -82,9 +83,10 @@ def run_in_machine(
         vng = ["vng", "--run", str(image.vmlinuz), *qemu, *size, *append, "--user", "root", "--rwdir", str(shared)]
         vng += ["--rodir", f"{_CACHED}=/"]
         vng += ["--rwdir", str(writable)] if writable else []
-        console = _run_on_terminal(
-            [*vng, "--verbose", "--", "sh", str(shared / "run")], BOOT_SECONDS + timeout * len(commands), shared
-        )
+        vng += ["--verbose", "--", "sh", str(shared / "run")]
+        console = _run_on_terminal(vng, BOOT_SECONDS + timeout * len(commands), shared)
+        if not (shared / "0.stdout").exists():
+            console = _run_on_terminal(vng, BOOT_SECONDS + timeout * len(commands), shared)
         return [_result(shared, number, command, console) for number, command in enumerate(commands)]
 
 
