@@ -11,41 +11,17 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <openssl/ssl.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
+
+#include "timing.h"
 
 #define MOST 16384
 #define MOST_CALLS 100000
 
 static char payload[MOST], received[MOST];
 static uint64_t write_ns[MOST_CALLS], read_ns[MOST_CALLS];
-
-static uint64_t now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec * 1000000000ull + time.tv_nsec;
-}
-
-static void require(int ok, const char *what)
-{
-	if (!ok) {
-		fprintf(stderr, "ssl_calls: %s failed\n", what);
-		exit(1);
-	}
-}
-
-static int compare(const void *a, const void *b)
-{
-	uint64_t first = *(const uint64_t *)a, second = *(const uint64_t *)b;
-
-	return (first > second) - (first < second);
-}
 
 static unsigned long long mean(const uint64_t *values, unsigned count)
 {
@@ -54,12 +30,6 @@ static unsigned long long mean(const uint64_t *values, unsigned count)
 	for (unsigned i = 0; i < count; i++)
 		sum += values[i];
 	return sum / count;
-}
-
-static unsigned long long median(uint64_t *values, unsigned count)
-{
-	qsort(values, count, sizeof(*values), compare);
-	return values[count / 2];
 }
 
 static void join_by_memory(SSL *client, SSL *server)

@@ -5,48 +5,18 @@
  * COUNT stretches, COUNT exchanges and COUNT / 10 connections.
  */
 #include <arpa/inet.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "timing.h"
 
 #define MOST 100000
 #define STRETCH 100
 #define SIZE 100
 
 static uint64_t taken[MOST];
-
-static uint64_t now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec * 1000000000ull + time.tv_nsec;
-}
-
-static void require(int ok, const char *what)
-{
-	if (!ok) {
-		fprintf(stderr, "system_calls: %s failed\n", what);
-		exit(1);
-	}
-}
-
-static int compare(const void *a, const void *b)
-{
-	uint64_t first = *(const uint64_t *)a, second = *(const uint64_t *)b;
-
-	return (first > second) - (first < second);
-}
-
-static unsigned long long median(unsigned count)
-{
-	qsort(taken, count, sizeof(*taken), compare);
-	return taken[count / 2];
-}
 
 static void open_pair(int listener, const struct sockaddr_in *name, int ends[2])
 {
@@ -83,21 +53,21 @@ int main(void)
 				syscall(SYS_getppid);
 			taken[i] = now() - taken[i];
 		}
-		printf("%llu ", median(count));
+		printf("%llu ", median(taken, count));
 		for (unsigned i = 0; i < count; i++) {
 			taken[i] = now();
 			require(send(pair[0], buffer, SIZE, 0) == SIZE, "send");
 			require(recv(pair[1], buffer, SIZE, MSG_WAITALL) == SIZE, "recv");
 			taken[i] = now() - taken[i];
 		}
-		printf("%llu ", median(count));
+		printf("%llu ", median(taken, count));
 		for (unsigned i = 0; i < count / 10; i++) {
 			taken[i] = now();
 			open_pair(listener, &name, opened);
 			close_pair(opened);
 			taken[i] = now() - taken[i];
 		}
-		printf("%llu\n", median(count / 10));
+		printf("%llu\n", median(taken, count / 10));
 		fflush(stdout);
 	}
 	return 0;
