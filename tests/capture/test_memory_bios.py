@@ -2,49 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import importlib.util
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from plainwire.inspect.process import children
 from tests.conftest import RunPlainwire
 from tests.support.certificate import Certificate
 from tests.support.connections import Ends, check_all, check_openings_and_ends, ends_of, net_namespace, read_said
+from tests.support.memory_bios import HTTP_TEXT, asyncio_peers, node_peers, passing_proxy, with_node
 from tests.support.namespaces import two_hosts
-from tests.support.plainwire import Capture
-from tests.support.processes import wait_until
 from tests.support.tls_program import PROGRAMS
 
-NODE = shutil.which("node")
 pytestmark = pytest.mark.bpf
-with_node = pytest.mark.skipif(NODE is None, reason="node is not installed")
-HTTP_TEXT = re.compile(rb"(?:client|server)-\d{4}-\d{4}")
-
-
-def asyncio_peers(certificate: Certificate, report: Path, host: str, connections: int, turns: int) -> list[str]:
-    fixed = [sys.executable, PROGRAMS / "asyncio_peers.py", certificate.certificate, certificate.key, report, host]
-    return [str(part) for part in (*fixed, connections, turns)]
-
-
-def node_peers(role: str, certificate: Certificate, report: Path, host: str, port: int, *numbers: int) -> list[str]:
-    assert NODE
-    fixed = [NODE, PROGRAMS / "node_peers.js", role, certificate.certificate, certificate.key, report, host, port]
-    return [str(part) for part in (*fixed, *numbers)]
 
 
 def check_http(events: Iterable[dict[str, Any]], pid: int, texts: dict[str, Ends], *, names: set[str]) -> list[Any]:
@@ -175,37 +153,6 @@ def test_node_client_and_forked_servers(run_plainwire: RunPlainwire, certificate
         check_http(capture.events(), worker.pid, own, names={"read client", "write server"})
 
 
-@contextmanager
-def passing_proxy(port_of: dict[str, int]) -> Iterator[int]:
-    """A port whose connections are passed on to port_of["server"]."""
-    loop = asyncio.new_event_loop()
-
-    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            writer.write(data)
-        writer.close()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while "server" not in port_of:  # it prints its port, and connects at once
-            await asyncio.sleep(0.01)
-        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", port_of["server"])
-        await asyncio.gather(copy(reader, there_writer), copy(there_reader, writer))
-
-    server = loop.run_until_complete(asyncio.start_server(serve, "127.0.0.1", 0, backlog=200))
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        loop.run_until_complete(asyncio.sleep(0))
-        server.close()
-        loop.close()
-
-
 def test_through_a_proxy_on_this_host(run_plainwire: RunPlainwire, certificate: Certificate, tmp_path: Path) -> None:
     """It receives and sends the very hello of the client: nobody is given one of its connections."""
     report = tmp_path / "report.json"
@@ -285,120 +232,3 @@ def test_node_on_two_hosts(run_plainwire: RunPlainwire, certificate: Certificate
     for said, namespace, does in zip(ends, namespaces, names, strict=True):
         events = check_http(capture.events(), said.pid, texts, names=does)
         assert {event["connection"]["net_namespace"] for event in events} == {namespace}
-
-
-def speak_until_known(process: subprocess.Popen[str], capture: Capture, ends: int) -> None:
-    """Turn after turn until the connections of so many ends are known, and one turn more."""
-    assert process.stdin
-    assert process.stdout
-    own = {process.pid, *children(process.pid)}  # strangers may talk at the same time
-    for _ in range(200):
-        events = [event for event in capture.events("data") if event["pid"] in own and event["connection"]]
-        known = {(event["pid"], event["ssl"]) for event in events}
-        process.stdin.write("go\n")
-        process.stdin.flush()
-        assert process.stdout.readline() == "ready\n"
-        if len(known) == ends:
-            break
-        time.sleep(0.05)
-    process.stdin.write("end\n")
-    process.stdin.flush()
-    assert process.wait(30) == 0
-
-
-def check_older(events: list[dict[str, Any]], texts: dict[str, Ends], text: re.Pattern[bytes], last: str) -> None:
-    """None names a wrong connection, some say why they name none, and those of the last turn name theirs."""
-    for event in events:
-        [found] = text.findall(base64.b64decode(event["data"])) or [None]
-        if event["connection"] is None:
-            assert event["connection_note"] == "handshake not seen"
-            assert found is None or not found.decode().endswith(last), event
-        elif found:
-            end = "client" if found.startswith(b"client") == (event["direction"] == "write") else "server"
-            assert ends_of(event) == texts[re.sub("client|server", end, found.decode())], event
-            assert event["connection"]["way"] == "ciphertext"
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("through_proxy", [False, True], ids=["direct", "proxy"])
-def test_asyncio_older_than_the_capture(
-    run_plainwire: RunPlainwire, certificate: Certificate, tmp_path: Path, workers: int, through_proxy: bool
-) -> None:
-    """The handshakes have passed: records tell, once one was written that the capture saw."""
-    report = tmp_path / "report.json"
-    port_of: dict[str, int] = {}
-    with ExitStack() as stack:
-        variables = {"PEERS_WAIT": "1", "PEERS_WORKERS": str(workers)}
-        if through_proxy:
-            variables["PEERS_PROXY"] = str(stack.enter_context(passing_proxy(port_of)))
-        process = stack.enter_context(
-            subprocess.Popen(
-                asyncio_peers(certificate, report, "127.0.0.1", 10, 1000),
-                env={**os.environ, **variables},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-        )
-        assert process.stdout
-        if through_proxy:
-            port_of["server"] = int(process.stdout.readline())
-        assert process.stdout.readline() == "ready\n"
-        capture = run_plainwire("--json")
-        speak_until_known(process, capture, 2 * 10)
-    capture.stop()
-    reports = [read_said(path) for path in (report, *tmp_path.glob("report.json.*"))]
-    texts = {text: ends for said in reports for text, ends in said.texts.items()}
-    own = [event for event in capture.events("data") if event["pid"] in {said.pid for said in reports}]
-    check_older(own, texts, re.compile(rb"(?:client|server) \d{4}\.\d{4}"), max(texts)[-5:])
-    assert len({(event["pid"], event["ssl"]) for event in own if event["connection"]}) == 2 * 10
-
-
-@with_node
-def test_node_older_than_the_capture(run_plainwire: RunPlainwire, certificate: Certificate, tmp_path: Path) -> None:
-    report = tmp_path / "report.json"
-    with subprocess.Popen(
-        node_peers("both", certificate, report, "127.0.0.1", 0, 10, 1000),
-        env={**os.environ, "PEERS_WAIT": "1"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout
-        assert process.stdout.readline() == "ready\n"
-        capture = run_plainwire("--json")
-        speak_until_known(process, capture, 2 * 10)
-    capture.stop()
-    said = read_said(report)
-    own = [event for event in capture.events("data") if event["pid"] == said.pid]
-    check_older(own, said.texts, HTTP_TEXT, max(said.texts)[-5:])
-    assert len({event["ssl"] for event in own if event["connection"]}) == 2 * 10
-
-
-def links(pid: int) -> Counter[str]:
-    """How many of each type of BPF link a process has."""
-    found: Counter[str] = Counter()
-    for place in Path(f"/proc/{pid}/fdinfo").iterdir():
-        with suppress(FileNotFoundError):
-            found.update(re.findall(r"^link_type:\s*(\S+)", place.read_text(), re.MULTILINE))
-    return found
-
-
-def test_what_seeks_goes_when_all_are_known(
-    run_plainwire: RunPlainwire, certificate: Certificate, tmp_path: Path
-) -> None:
-    """The probe on BIO_write, and the program that looks for records."""
-    with subprocess.Popen(
-        asyncio_peers(certificate, tmp_path / "report.json", "127.0.0.1", 2, 1000),
-        env={**os.environ, "PEERS_WAIT": "1"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout
-        assert process.stdout.readline() == "ready\n"
-        capture = run_plainwire("--json", "--pid", str(process.pid))
-        before = links(capture.pid)
-        speak_until_known(process, capture, 2 * 2)
-        wait_until(lambda: links(capture.pid) == before, "the probe on BIO_write to go")
-    capture.stop()
