@@ -207,7 +207,6 @@ def test_history_and_an_aborted_command(run_plainwire: RunPlainwire, name: str) 
         shell.enter("(exit 6)")
         shell.enter("!!")
         shell.enter("echo 'begun", prompt=FURTHER)
-        time.sleep(1)  # zsh shows its prompt a moment before it takes Ctrl-C
         shell.interrupt()
         shell.enter("(exit 9)")
         shell.enter("\x10")

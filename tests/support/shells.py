@@ -18,7 +18,7 @@ class Shell:
     """A shell that waits for its first line."""
 
     def __init__(self, path: str | Path, name: str | None = None, **environment: str) -> None:
-        name = name or Path(path).name
+        name = self._name = name or Path(path).name
         variables = {"PS1": FIRST, "PS2": FURTHER, "HISTFILE": "", "TERM": "xterm", "LC_ALL": "C.UTF-8"}
         try:
             self._terminal = pexpect.spawn(
@@ -56,7 +56,9 @@ class Shell:
         self._terminal.close()
 
     def interrupt(self) -> None:
-        """Press Ctrl-C, and wait for the prompt of the next command."""
+        """Press Ctrl-C where a prompt has just come, and wait for the prompt of the next command."""
+        if self._name == "zsh":  # says after its prompt that it reads keys now; a Ctrl-C before that may be lost
+            self._terminal.expect_exact("\x1b[?2004h")
         self._terminal.send("\x03")
         self._terminal.expect_exact(FIRST)
 
